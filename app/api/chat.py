@@ -1,0 +1,161 @@
+"""`POST /v1/chat/completions` and `POST /v1/route`: OpenAI's surface over `app.routing`."""
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from fastapi.responses import ORJSONResponse, Response, StreamingResponse
+
+from app.api.deps import BodyDep, KeyDep, ServiceDep
+from app.errors import AppError
+from app.exchange import Exchange
+from app.providers.base import Completion
+from app.schemas.chat import ChatRequest, parse_chat
+from app.service import Service
+from app.streams import PassThrough, held, may_escalate
+
+router = APIRouter(prefix="/v1", tags=["inference"])
+
+WAIT_FOR_HEADERS_S = 5.0
+EVENT_STREAM = "text/event-stream"
+CHAT_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": ChatRequest.model_json_schema()}}}
+}
+
+
+@router.post("/chat/completions", openapi_extra=CHAT_BODY)
+async def create_completion(raw: BodyDep, service: ServiceDep, key: KeyDep) -> Response:
+    """Answer a chat request with the models that suit it best; `model: "auto"` routes, a model's id pins it."""
+    request, body = parse_chat(raw)
+    try:
+        exchange = service.router.begin(request, body, user=request.user, key_id=key)
+        if request.router.dry_run:
+            return ORJSONResponse(described(exchange), headers=headers_of(exchange))
+        if not request.stream:
+            done = await service.router.complete(exchange)
+            return Response(rendered(exchange, done), media_type="application/json", headers=told(exchange, service))
+        return await stream(exchange, service)
+    except AppError as err:
+        service.metrics.errors.labels(err.code or str(err.status)).inc()
+        raise
+
+
+async def stream(exchange: Exchange, service: Service) -> Response:
+    """Answer in server-sent events: held until judged where the decision can escalate, else passed through."""
+    exchange.streamed = True
+    if not may_escalate(exchange):
+        passing = PassThrough(service.router, exchange)
+        await passing.open()
+        return StreamingResponse(passing.pieces(), media_type=EVENT_STREAM, headers=headers_of(exchange))
+    answer = asyncio.create_task(service.router.complete(exchange))
+    # Most answers stand within seconds: then headers tell all, and an error is an ordinary response.
+    try:
+        await asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S)
+    except asyncio.CancelledError:
+        answer.cancel()
+        raise
+    if answer.done():
+        answer.result()
+    return StreamingResponse(held(exchange, answer), media_type=EVENT_STREAM, headers=told(exchange, service))
+
+
+@router.post("/route", openapi_extra=CHAT_BODY)
+async def route(raw: BodyDep, service: ServiceDep, key: KeyDep) -> ORJSONResponse:
+    """Decide, with scores and reasons, and call no model."""
+    request, body = parse_chat(raw)
+    exchange = service.router.begin(request, body, user=request.user, key_id=key)
+    return ORJSONResponse(described(exchange), headers=headers_of(exchange))
+
+
+@router.get("/models")
+async def list_models(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+    """List the models that a request may name, the routed ones first."""
+    routed = ["auto", "auto:cheap", "auto:balanced", "auto:best"]
+    rows = [{"id": name, "object": "model", "created": 0, "owned_by": "headrace"} for name in routed]
+    for model in service.pool.ids():
+        created = int(service.pool.row(model).registered_at)
+        rows.append({"id": model, "object": "model", "created": created, "owned_by": "pool"})
+    return {"object": "list", "data": rows}
+
+
+def rendered(exchange: Exchange, done: Completion) -> bytes:
+    """Return the completion as the client gets it: the answer verbatim, under this service's id and with its cost."""
+    own = {
+        "id": exchange.id,
+        "object": "chat.completion",
+        "created": int(exchange.at),
+        "model": exchange.answer_model,
+        "usage": {**done.usage, "cost": exchange.cost_usd},
+    }
+    return orjson.dumps({**done.body, **own})
+
+
+def headers_of(exchange: Exchange) -> dict[str, str]:
+    """Return what the headers tell of a decision and how it went so far."""
+    decision = exchange.decision
+    confidence = exchange.confidence if exchange.confidence is not None else decision.qualities.get(decision.arm)
+    return {
+        "x-headrace-decision-id": exchange.id,
+        "x-headrace-policy": decision.policy_version,
+        "x-headrace-stage": exchange.stage,
+        "x-headrace-attempts": str(exchange.attempts),
+        "x-headrace-confidence": "" if confidence is None else f"{confidence:.4f}",
+        "x-headrace-explored": str(int(exchange.is_explored)),
+        "x-headrace-cost-usd": f"{exchange.cost_usd:.9f}",
+        "x-headrace-overhead-ms": f"{exchange.overhead_ms:.2f}",
+        "x-headrace-learning": "on",
+    }
+
+
+def told(exchange: Exchange, service: Service) -> dict[str, str]:
+    """Count an answered request and return its headers."""
+    if exchange.answer_model is not None:
+        service.metrics.answered(
+            model=exchange.answer_model,
+            stage=exchange.stage,
+            seconds=time.perf_counter() - exchange.started,
+            overhead_ms=exchange.overhead_ms,
+        )
+    return headers_of(exchange)
+
+
+def described(exchange: Exchange) -> dict[str, Any]:
+    """Describe a decision: who would be asked first, how every model was rated, and why."""
+    decision = exchange.decision
+    models = {
+        arm: {
+            "utility": decision.scores[arm],
+            "quality": decision.qualities[arm],
+            "cost_usd": decision.costs_usd[arm],
+            "probability": probability,
+        }
+        for arm, probability in decision.probabilities.items()
+        if arm in decision.scores
+    }
+    return {
+        "model": decision.arm,
+        "stage": decision.stage,
+        "category": decision.category,
+        "familiarity": exchange.context.familiarity,
+        "lambda": decision.lambda_,
+        "propensity": decision.propensity,
+        "policy": decision.policy_version,
+        "explored": decision.explored,
+        "may_escalate": may_escalate(exchange),
+        "models": models,
+        "reason": reason(exchange),
+    }
+
+
+def reason(exchange: Exchange) -> str:
+    """Say in a sentence why this model comes first."""
+    decision = exchange.decision
+    if decision.stage == "pinned":
+        return "the request names the model"
+    if decision.explored:
+        return f"drawn to find out what {decision.arm} is worth; the propensity is stored"
+    best = max(decision.scores, key=lambda arm: decision.scores[arm])
+    told_by = "past answers in this category" if decision.stage == "taxonomy" else "similar queries"
+    return f"by {told_by}, starting with {best} has the greatest expected quality minus λ times cost"

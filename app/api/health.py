@@ -1,0 +1,41 @@
+"""`/healthz`, `/readyz` and `/metrics`."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api.deps import KeyDep, ServiceDep
+from app.errors import Unavailable
+from app.storage import repository
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def alive() -> dict[str, str]:
+    """Tell that the process is alive."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def ready(service: ServiceDep) -> dict[str, Any]:
+    """Tell whether the database, the learner and the pool are ready."""
+    try:
+        await repository.last_seq(service.engine)
+    except SQLAlchemyError as err:
+        raise Unavailable("The database does not answer; see the service's log") from err
+    return {"status": "ready", "models": len(service.pool.ids()), "events": service.learning.seq}
+
+
+@router.get("/metrics")
+async def metrics(service: ServiceDep, _: KeyDep) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    report, total = service.learning.report(), service.journal.spend.total
+    text = service.metrics.render(
+        lambda_=report["lambda"],
+        observations=report["observations"],
+        spend={"request": total.requests_usd, "background": total.background_usd},
+        models=[(model, row["quality"], row["share"]) for model, row in report["models"].items()],
+    )
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,96 @@
+"""Work that no client waits for: comparisons that teach who is right, paid from the exploration allowance.
+
+After some requests, further models answer the same query in the background. What that costs is reserved before it is
+spent, so that requests running at the same time cannot overdraw the allowance together.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import structlog
+
+from app.exchange import Exchange
+from app.learning import Learning
+from app.pool import Pool
+from app.providers.base import CallFailed, Provider
+from app.requests import upstream_body
+from app.storage.batch import Entry
+from app.storage.journal import Journal
+from app.storage.tables import CallRow
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Background:
+    """Runs comparisons and whatever else outlives its request.
+
+    Args:
+        learning: Says which comparison is worth its money.
+        journal: Stores what came of it.
+        pool: The models.
+        providers: By the `provider` of a model's entry.
+        rng: Draws the size of comparisons.
+        clock: Seconds since 1970.
+        timeout_s: Seconds for one call.
+    """
+
+    learning: Learning
+    journal: Journal
+    pool: Pool
+    providers: dict[str, Provider]
+    rng: np.random.Generator
+    clock: Callable[[], float]
+    timeout_s: float
+    reserved_usd: float = 0.0
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def keep(self, work: Awaitable[Any]) -> None:
+        """Run something to its end even though nobody waits for it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background work failed", error=type(error).__name__, reason=str(error))
+
+    def compare(self, exchange: Exchange) -> None:
+        """Have further models answer the same query, where the allowance pays for it and the request allows it."""
+        if exchange.limits.depth == 1 or not exchange.limits.explore or exchange.decision.stage == "pinned":
+            return
+        view = self.learning.view
+        asked = [row.model for row in exchange.rows if row.purpose == "answer"]
+        away = [*asked, *self.pool.unavailable()]
+        arms = view.shadows(exchange.context, asked, self.rng, reserved_usd=self.reserved_usd)
+        arms = [arm for arm in arms if arm not in away]
+        if arms:
+            costs = view.cost.predict(exchange.context)
+            expected = sum(float(costs[view.index(arm)]) for arm in arms)
+            self.reserved_usd += expected
+            self.keep(self._compare(exchange, arms, expected))
+
+    async def _compare(self, exchange: Exchange, arms: list[str], reserved_usd: float) -> None:
+        try:
+            rows = [row for row in await asyncio.gather(*(self._call(exchange, arm) for arm in arms)) if row]
+            await self.journal.append(Entry("comparison", exchange.id, self.clock(), {}, tuple(rows)))
+        finally:
+            self.reserved_usd -= reserved_usd
+
+    async def _call(self, exchange: Exchange, arm: str) -> CallRow:
+        endpoint = self.pool.endpoint(arm)
+        provider = self.providers["fake" if self.pool.is_fake(arm) else "openai"]
+        try:
+            done = await provider.complete(endpoint, upstream_body(exchange.body), timeout_s=self.timeout_s)
+        except CallFailed as err:
+            return exchange.failed(arm, err, purpose="shadow")
+        return exchange.succeeded(arm, done, endpoint.cost_usd(done.input_tokens, done.output_tokens), purpose="shadow")
+
+    async def drain(self) -> None:
+        """Wait for what is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,248 @@
+"""The command line: `serve`, `learn` and `migrate` work on the database, the rest are clients of a running service."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import httpx
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from app import config_file
+from app.errors import AppError, ConfigError
+from app.main import create_app
+from app.service import open_service
+from app.settings import Environment, Settings, read_environment
+from app.storage.engine import database_url, hold
+from app.storage.errors import StorageError
+from app.storage.migrate import migrate as migrate_database
+from app.telemetry import configure_logging
+from app.warm_start import entries, read_outcomes, unknown_models
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Headrace routes LLM requests and learns from feedback."
+)
+models_app = typer.Typer(no_args_is_help=True, help="The pool of a running service.")
+config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
+app.add_typer(models_app, name="models")
+app.add_typer(config_app, name="config")
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (HEADRACE_CONFIG).")]
+UrlOption = Annotated[str | None, typer.Option("--url", help="Address of the service (HEADRACE_URL).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+out = Console()
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End with a message on standard error."""
+    Console(stderr=True).print(message, style="bold red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the errors that an operator can mend into a message and exit status 1."""
+    try:
+        yield
+    except (ConfigError, StorageError, AppError) as err:
+        fail(str(err))
+
+
+def settings_from(config: Path | None, environment: Environment) -> Settings:
+    """Read the configuration file named on the command line or in the environment; defaults where none is."""
+    path = config or environment.config_path
+    return config_file.load(path, os.environ) if path else Settings()
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Beyond loopback only with a key.")] = "127.0.0.1",
+) -> None:
+    """Serve, learn and schedule, in one process."""
+    configure_logging()
+    environment = read_environment(os.environ)
+    with explained():
+        settings = settings_from(config, environment)
+        migrate_database(database_url(settings.storage.url, environment.data_dir))
+        with hold(database_url(settings.storage.url, environment.data_dir)):
+            pass
+    if environment.admin_key is None:
+        if host not in LOOPBACK:
+            fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)
+        Console(stderr=True).print("No key is configured: the service is open, on loopback only.", style="yellow")
+    application = create_app(lambda: open_service(settings, environment, os.environ))
+    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
+
+
+@app.command()
+def migrate(config: ConfigOption = None) -> None:
+    """Bring the database to this version; `serve` does it by itself."""
+    environment = read_environment(os.environ)
+    with explained():
+        url = database_url(settings_from(config, environment).storage.url, environment.data_dir)
+        with hold(url):
+            migrate_database(url)
+    out.print(f"The database {url.render_as_string()} is up to date.", soft_wrap=True)
+
+
+@app.command()
+def learn(
+    data: Annotated[Path, typer.Option(help="Parquet file of recorded outcomes.")],
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Teach recorded outcomes (prompt, model, response, quality, cost_usd, input_tokens, output_tokens)."""
+    environment = read_environment(os.environ)
+    with explained():
+        settings = settings_from(config, environment)
+        told = asyncio.run(teach(settings, environment, data))
+    if json_:
+        print(json.dumps(told))  # noqa: T201 - the command's output
+    else:
+        out.print(f"Learned {told['queries']} queries, {told['observations']} observations in all.")
+        if told["unknown_models"]:
+            out.print(f"Left out, not in the pool: {', '.join(told['unknown_models'])}", style="yellow")
+
+
+async def teach(settings: Settings, environment: Environment, data: Path) -> dict[str, Any]:
+    """Read a file whole, then log and learn it; returns what was learned."""
+    outcomes = read_outcomes(data)
+    async with open_service(settings, environment, os.environ, schedule=False) as service:
+        known = service.pool.ids()
+        console = Console(stderr=True)
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("learning", total=len(outcomes))
+            for entry in entries(outcomes, service.learning.features, known, service.router.clock):
+                service.background.keep(service.journal.append(entry))
+                progress.advance(bar)
+                await asyncio.sleep(0)
+            await service.background.drain()
+            await service.learning.settled()
+        report = service.learning.report()
+    unknown = unknown_models(outcomes, known)
+    return {"queries": len(outcomes), "observations": report["observations"], "unknown_models": unknown}
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="A folder of recorded answers, not the default stream.")] = None,
+    local: Annotated[bool, typer.Option(help="Real small models on this machine's processor.")] = False,
+    short: Annotated[bool, typer.Option(help="About 150 queries, then stop and report.")] = False,
+    n: Annotated[int | None, typer.Option(min=20, help="Number of queries.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 8000, or a free one.")] = None,
+    stay: Annotated[bool, typer.Option(help="Keep serving at the end.")] = True,
+) -> None:
+    """Route real queries before your eyes, and keep serving."""
+    from app.demo.run import DemoOptions, run
+
+    raise typer.Exit(run(DemoOptions(short=short, data=data, local=local, port=port, n=n, stay=stay)))
+
+
+# -- clients of a running service ---------------------------------------------------------------------------------
+
+
+def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
+    """Ask the running service; ends with its message where it refuses."""
+    environment = read_environment(os.environ)
+    key = environment.admin_key
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    base = (url or environment.url).rstrip("/")
+    try:
+        reply = httpx.request(method, base + path, json=body, headers=headers, timeout=60)
+    except httpx.HTTPError as err:
+        fail(f"No service answers at {base}: {err}. Start one with `headrace serve`, or set --url")
+    if reply.status_code >= 400:
+        fail(f"{reply.status_code}: {reply.json()['error']['message']}")
+    return reply.json()
+
+
+def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
+    """Print JSON, or a table of rows."""
+    if as_json or not columns:
+        print(json.dumps(data, indent=None if as_json else 2))  # noqa: T201 - the command's output
+        return
+    table = Table(*columns)
+    for row in data:
+        table.add_row(*(str(row.get(name, "")) for name in columns))
+    out.print(table)
+
+
+@models_app.command("list")
+def list_models(url: UrlOption = None, json_: JsonOption = False) -> None:
+    """List the pool with states and prices."""
+    rows = call("GET", "/v1/admin/models", url)["data"]
+    show(rows, json_, ("id", "state", "provider", "price", "source"))
+
+
+@models_app.command("show")
+def show_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
+    """Show one model, and what has been learned of it."""
+    row = call("GET", f"/v1/admin/models/{model}", url)
+    show(row | {"learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
+
+
+@models_app.command("add")
+def add_model(
+    entry: Annotated[Path, typer.Argument(help="JSON or YAML file with one entry of `models`, or -.")],
+    url: UrlOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Register a model; it is explored by itself, within the budget."""
+    import yaml
+
+    text = sys.stdin.read() if str(entry) == "-" else entry.read_text()
+    show(call("POST", "/v1/admin/models", url, yaml.safe_load(text)), json_)
+
+
+@models_app.command("retire")
+def retire_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
+    """Retire a model; its history stays."""
+    show(call("DELETE", f"/v1/admin/models/{model}", url), json_)
+
+
+@app.command()
+def feedback(
+    inference_id: str,
+    value: Annotated[str, typer.Argument(help="true, false, a number, or text.")],
+    metric: Annotated[str, typer.Option(help="Name of the metric.")] = "thumbs",
+    url: UrlOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Send one feedback for an answer."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = value
+    body = {"inference_id": inference_id, "metric_name": metric, "value": parsed}
+    show(call("POST", "/v1/feedback", url, body), json_)
+
+
+@config_app.command("check")
+def check_config(config: Annotated[Path, typer.Argument()]) -> None:
+    """Check a configuration file; every problem with its line."""
+    with explained():
+        settings = config_file.load(config, os.environ)
+    out.print(f"{config} is right: {len(settings.models)} models, objective {settings.objective.kind}.", soft_wrap=True)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of the configuration file."""
+    print(json.dumps(config_file.schema(), indent=2))  # noqa: T201 - the command's output

@@ -1,0 +1,199 @@
+"""One request under way: its decision, its calls, its answers, and the rows that will tell of it.
+
+An exchange is filled by `routing` (or by a stream) and then written to the journal once. It holds content in memory
+only; rows get prompt and answer where the configuration says so.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from uuid_utils import uuid7
+
+from app.providers.base import CallFailed, Completion
+from app.providers.completion import text_of
+from app.replay import pack_context
+from app.requests import prompt_of
+from app.schemas.chat import ChatRequest
+from app.storage.batch import Entry
+from app.storage.tables import Account, CallRow, DecisionRow, JudgeScoreRow, Purpose, Status
+from learner.answers import Answer, extract, same
+from learner.signals import signals
+from learner.types import Call, Context, Decision, JudgeScore, Limits, Query
+
+
+def new_inference_id() -> str:
+    """Return a fresh id, ordered in time, in the form that OpenAI's clients know."""
+    return f"chatcmpl-{uuid7().hex}"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Everything about one request that is not yet in the log."""
+
+    request: ChatRequest
+    body: Mapping[str, Any]
+    query: Query
+    context: Context
+    limits: Limits
+    decision: Decision
+    user: str | None
+    key_id: str | None
+    at: float
+    objective: str
+    started: float = field(default_factory=time.perf_counter)
+    id: str = field(default_factory=new_inference_id)
+    rows: list[CallRow] = field(default_factory=list)
+    scores: list[JudgeScoreRow] = field(default_factory=list)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    completions: dict[int, Completion] = field(default_factory=dict)
+    upstream_s: float = 0.0
+    answered_step: int | None = None
+    confidence: float | None = None
+    has_fallen_back: bool = False
+    streamed: bool = False
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def succeeded(self, model: str, done: Completion, cost_usd: float, *, purpose: Purpose = "answer") -> CallRow:
+        """Record a call that was answered: its answer joins the group of an equal one, if there is any."""
+        step = self._next_step()
+        found = extract(text_of(done.body["choices"][0]["message"].get("content")), prompt_of(self.body))
+        row = self._row(model, step, purpose)
+        row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
+        row.latency_s = done.latency_s
+        row.answer_group = self._group(found)
+        row.evidence = signals(
+            done.text,
+            finish_reason=done.finish_reason,
+            wants_json=self.query.wants_json,
+            mean_logprob=done.mean_logprob,
+            has_tool_calls=done.has_tool_calls,
+        )
+        self.answers[step], self.completions[step] = found, done
+        self.rows.append(row)
+        return row
+
+    def failed(self, model: str, error: CallFailed, *, purpose: Purpose = "answer", cost_usd: float = 0.0) -> CallRow:
+        """Record a call that brought no answer."""
+        row = self._row(model, self._next_step(), purpose)
+        row.outcome, row.status_code, row.latency_s = error.outcome, error.status_code, error.latency_s
+        row.cost_usd = cost_usd
+        self.rows.append(row)
+        return row
+
+    def _row(self, model: str, step: int, purpose: Purpose) -> CallRow:
+        return CallRow(
+            inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
+            account="request" if purpose == "answer" else "background",
+            explored=(self.is_explored and step == 0) or purpose != "answer", created_at=self.at,
+        )  # fmt: skip
+
+    def _next_step(self) -> int:
+        return sum(row.purpose != "judge" for row in self.rows)
+
+    def _group(self, found: Answer) -> int | None:
+        """Index of the group of equal answers; None for an answer that cannot be compared."""
+        for row in self.rows:
+            if row.answer_group is not None and same(self.answers[row.step], found):
+                return row.answer_group
+        if not found.key or found.kind == "free":
+            return None
+        return 1 + max((row.answer_group for row in self.rows if row.answer_group is not None), default=-1)
+
+    # -- what the policy sees -------------------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls as the learner sees them."""
+        return tuple(
+            Call(
+                arm=row.model, step=row.step, purpose=row.purpose, outcome=row.outcome,
+                output_tokens=row.output_tokens, cost_usd=row.cost_usd, group=row.answer_group, evidence=row.evidence,
+            )
+            for row in self.rows
+        )  # fmt: skip
+
+    @property
+    def judged(self) -> tuple[JudgeScore, ...]:
+        """The judges' scores as the learner sees them."""
+        return tuple(JudgeScore(score.judge, score.step, score.score) for score in self.scores)
+
+    @property
+    def is_explored(self) -> bool:
+        """Whether the first arm was drawn to find out, not because it looked best."""
+        return self.decision.explored
+
+    @property
+    def attempts(self) -> int:
+        """Calls made to answer, failed ones included."""
+        return sum(row.purpose == "answer" for row in self.rows)
+
+    @property
+    def cost_usd(self) -> float:
+        """What the request has cost so far, judges included."""
+        return sum(row.cost_usd for row in self.rows if row.account == "request")
+
+    @property
+    def answer_model(self) -> str | None:
+        """The model whose answer is returned."""
+        return next((r.model for r in self.rows if r.step == self.answered_step and r.purpose == "answer"), None)
+
+    @property
+    def stage(self) -> str:
+        """What decided, for the response's header."""
+        if self.decision.stage == "pinned":
+            return "pinned"
+        if self.has_fallen_back:
+            return "fallback"
+        return "cascade" if self.attempts > 1 else self.decision.stage
+
+    @property
+    def overhead_ms(self) -> float:
+        """Milliseconds so far that were not spent waiting for an upstream."""
+        return max(0.0, (time.perf_counter() - self.started - self.upstream_s) * 1e3)
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def entry(self, status: Status, *, keep_content: bool, account: Account = "request") -> Entry:
+        """Return the event that tells of the whole request."""
+        for row in self.rows:
+            row.account = account
+        decision = self.decision_row(status, keep_content=keep_content)
+        return Entry("request", self.id, self.at, {}, (decision, *self.rows, *self.scores))
+
+    def decision_row(self, status: Status, *, keep_content: bool) -> DecisionRow:
+        """Return the decision as a row."""
+        decision, options = self.decision, self.request.router
+        answer = self.completions.get(self.answered_step) if self.answered_step is not None else None
+        return DecisionRow(
+            id=self.id,
+            created_at=self.at,
+            user=self.user,
+            key_id=self.key_id,
+            session_id=options.session_id,
+            tags=dict(options.tags),
+            requested_model=self.request.model,
+            objective=self.objective,
+            stage=self.stage,
+            arm=decision.arm,
+            answer_model=self.answer_model,
+            attempts=self.attempts,
+            explored=self.is_explored,
+            propensity=decision.propensity,
+            probabilities=dict(decision.probabilities),
+            scores=dict(decision.scores),
+            lambda_=decision.lambda_,
+            policy_version=decision.policy_version,
+            feature_version=self.context.version,
+            context=pack_context(self.context),
+            category=decision.category,
+            confidence=self.confidence,
+            cost_usd=self.cost_usd,
+            overhead_ms=self.overhead_ms,
+            streamed=self.streamed,
+            status=status,
+            prompt=prompt_of(self.body) if keep_content else None,
+            answer=answer.text if keep_content and answer is not None else None,
+        )

@@ -1,0 +1,126 @@
+"""The scheduler's jobs, each one function that can also be run by hand.
+
+`snapshot` stores the learner's state, so that recovery is short; `retune` looks for better parameters of the policy on
+the logged comparisons and writes a candidate, or promotes it where its gain is certain; `expire` forgets stored content
+and remembers keys no longer than needed.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.errors import NotFound
+from app.learning import Learning
+from app.registry import CHALLENGER, CHAMPION, Registry
+from app.replay import served_of
+from app.storage import repository
+from app.storage.batch import Entry
+from app.storage.journal import Journal
+from learner.tuning import retune
+
+SNAPSHOT_EVERY_S = 60
+RETUNE_EVERY_S = 3_600
+EXPIRE_EVERY_S = 86_400
+CONTENT_DAYS = 30
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Jobs:
+    """Runs jobs on their schedule and by name.
+
+    Args:
+        engine: The database.
+        learning: The learner.
+        journal: Stores promoted policies.
+        registry: MLflow.
+        clock: Seconds since 1970.
+    """
+
+    engine: AsyncEngine
+    learning: Learning
+    journal: Journal
+    registry: Registry
+    clock: Callable[[], float]
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _snapshot_seq: int = -1
+    _scheduler: AsyncIOScheduler | None = None
+
+    @property
+    def all(self) -> dict[str, tuple[int, Callable[[], Awaitable[dict[str, Any]]]]]:
+        """Every job: seconds between runs, and the function."""
+        return {
+            "snapshot": (SNAPSHOT_EVERY_S, self.snapshot),
+            "retune": (RETUNE_EVERY_S, self.retune),
+            "expire": (EXPIRE_EVERY_S, self.expire),
+        }
+
+    def start(self) -> None:
+        """Run every job on its schedule from now on."""
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        for name, (seconds, _) in self.all.items():
+            self._scheduler.add_job(
+                self.run, "interval", args=[name], seconds=seconds, id=name, max_instances=1, coalesce=True
+            )
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Run no job any more."""
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+
+    async def run(self, name: str) -> dict[str, Any]:
+        """Run one job now.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        if name not in self.all:
+            raise NotFound(f"There is no job {name!r}; the jobs are {', '.join(self.all)}", param="name")
+        began = self.clock()
+        try:
+            result = await self.all[name][1]()
+        except Exception as err:
+            # A job's boundary: its failure is told and leaves everything else running.
+            log.error("job failed", job=name, error=type(err).__name__, reason=str(err))
+            result = {"error": f"{type(err).__name__}: {err}"}
+        self.results[name] = {"ran_at": began, "seconds": self.clock() - began, "result": result}
+        return result
+
+    def describe(self) -> list[dict[str, Any]]:
+        """List the jobs with their schedule and last result."""
+        return [{"name": n, "every_s": s, "last": self.results.get(n)} for n, (s, _) in self.all.items()]
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Store the learner's state, unless nothing has changed since the last time."""
+        if self.learning.seq == self._snapshot_seq:
+            return {"seq": self._snapshot_seq, "stored": False}
+        row = self.learning.snapshot(self.clock())
+        await repository.add_snapshot(self.engine, row)
+        self._snapshot_seq = row.seq
+        return {"seq": row.seq, "stored": True, "bytes": len(row.body)}
+
+    async def retune(self) -> dict[str, Any]:
+        """Search the parameters on the comparisons in memory; promote a candidate only where its gain is certain."""
+        view = self.learning.view
+        recent = [served_of(logged, view.feature_version) for logged in self.learning.recent]
+        best = retune(view, [served for served in recent if served is not None])
+        if best is None:
+            return {"candidate": None, "reason": "too few comparisons of three models or more"}
+        promoted = best.low > 0.0
+        metrics = {"utility": best.utility, "gain": best.gain, "gain_low": best.low, "comparisons": best.comparisons}
+        if promoted:
+            await self.journal.append(Entry("policy", best.parameters.name, self.clock(), asdict(best.parameters)))
+        version = await self.registry.publish(best.parameters, metrics, alias=CHAMPION if promoted else CHALLENGER)
+        return {"candidate": best.parameters.name, "promoted": promoted, "mlflow_version": version} | metrics
+
+    async def expire(self) -> dict[str, Any]:
+        """Forget stored prompts, answers and comments after thirty days."""
+        before = self.clock() - CONTENT_DAYS * 86_400
+        await repository.delete_content_before(self.engine, before)
+        return {"content_before": before}

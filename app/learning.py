@@ -1,0 +1,179 @@
+"""The one writer of what is learned: committed events in, immutable views out.
+
+Events come from the journal, in the order of their commit and only once they are durable, so that what the learner
+knows is never more than what a crash leaves. They are told to the state in small slices between requests; after each
+slice a new view is published by one assignment. Recovery is the same fold: the latest snapshot, then the log after it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.replay import to_event
+from app.storage import repository
+from app.storage.batch import Entry
+from app.storage.repository import Logged
+from app.storage.tables import CallRow, DecisionRow, FeedbackRow, JudgeScoreRow, RecordedRow, SnapshotRow
+from learner import snapshot
+from learner.errors import LearnerError, SnapshotIncompatible
+from learner.features import Features
+from learner.policy import View
+from learner.report import report
+from learner.state import LearnerState
+
+SLICE = 16
+REMEMBERED = 5_000
+CHUNK = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class Learning:
+    """Owns the state; gives out views.
+
+    Args:
+        state: The state before any event of the log.
+        engine: The database that holds the log.
+    """
+
+    def __init__(self, state: LearnerState, engine: AsyncEngine) -> None:
+        self._state = state
+        self._engine = engine
+        self._waiting: asyncio.Queue[tuple[int, Entry]] = asyncio.Queue()
+        self._recent: OrderedDict[str, Logged] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+        self.seq = 0
+        self.view: View = state.view()
+
+    async def recover(self) -> int:
+        """Fold the latest usable snapshot and the log after it; returns the number of events folded."""
+        stored = await repository.latest_snapshot(self._engine)
+        if stored is not None:
+            self._load(stored)
+        first = self.seq
+        while events := await repository.events_after(self._engine, self.seq, CHUNK):
+            for logged in events:
+                self._fold(logged)
+            await asyncio.sleep(0)
+        self.view = self._state.view()
+        return self.seq - first
+
+    def _load(self, stored: SnapshotRow) -> None:
+        try:
+            self._state = snapshot.load(stored.body, self._state.features)
+            self.seq = stored.seq
+        except SnapshotIncompatible as err:
+            log.warning("snapshot refused; the whole log is read again", seq=stored.seq, reason=str(err))
+
+    def start(self) -> None:
+        """Begin to learn from what the journal commits."""
+        self._task = asyncio.create_task(self._consume(), name="learning")
+
+    async def stop(self) -> None:
+        """Learn what is committed, then stop."""
+        await self._waiting.join()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def take(self, committed: list[tuple[int, Entry]]) -> None:
+        """Queue what the journal has just committed."""
+        for numbered in committed:
+            self._waiting.put_nowait(numbered)
+
+    async def _consume(self) -> None:
+        while True:
+            slice_ = [await self._waiting.get()]
+            while not self._waiting.empty() and len(slice_) < SLICE:
+                slice_.append(self._waiting.get_nowait())
+            for seq, entry in slice_:
+                self._fold(await self._logged(seq, entry))
+            self.view = self._state.view()
+            for _ in slice_:
+                self._waiting.task_done()
+            await asyncio.sleep(0)
+
+    async def settled(self) -> None:
+        """Wait until everything committed so far is learned and published."""
+        await self._waiting.join()
+
+    @property
+    def features(self) -> Features:
+        """What turns queries into contexts."""
+        return self._state.features
+
+    def _fold(self, logged: Logged) -> None:
+        self.seq = logged.seq
+        try:
+            event = to_event(logged, self._state.features.version)
+            if event is not None:
+                self._state.apply(event, logged.at)
+        except LearnerError as err:
+            # One event that no longer fits must not stop all that follow; the log keeps it.
+            log.warning("event passed over", seq=logged.seq, kind=logged.kind, reason=str(err))
+
+    async def _logged(self, seq: int, entry: Entry) -> Logged:
+        """Give an entry the rows it speaks of, from memory where the inference is recent, else from the database."""
+        assert entry.kind is not None  # the journal numbers events only
+        logged = Logged(seq=seq, kind=entry.kind, ref=entry.ref, at=entry.at, body=entry.body)
+        if entry.kind == "feedback":
+            (row,) = (r for r in entry.rows if isinstance(r, FeedbackRow))
+            known = await self.inference(row.inference_id)
+            return replace(
+                logged, feedback=row, decision=known.decision, calls=known.calls, judge_scores=known.judge_scores
+            )
+        if entry.kind in ("request", "comparison"):
+            return self._remember(logged, entry, await self.inference(entry.ref))
+        return replace(logged, recorded=tuple(row for row in entry.rows if isinstance(row, RecordedRow)))
+
+    def _remember(self, logged: Logged, entry: Entry, known: Logged) -> Logged:
+        decisions = [row for row in entry.rows if isinstance(row, DecisionRow)]
+        calls = tuple(row for row in entry.rows if isinstance(row, CallRow))
+        scores = tuple(row for row in entry.rows if isinstance(row, JudgeScoreRow))
+        logged = replace(
+            logged,
+            decision=decisions[-1] if decisions else known.decision,
+            calls=tuple(c for c in known.calls if c not in calls) + calls,
+            judge_scores=tuple(s for s in known.judge_scores if s not in scores) + scores,
+        )
+        self._recent[entry.ref] = logged
+        while len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+        return logged
+
+    async def inference(self, inference_id: str) -> Logged:
+        """Return what is known of an inference; its decision is None where there is none of that id."""
+        if inference_id in self._recent:
+            return self._recent[inference_id]
+        decision = await repository.get_decision(self._engine, inference_id)
+        calls = await repository.calls_of(self._engine, inference_id)
+        scores = await repository.judge_scores_of(self._engine, inference_id)
+        return Logged(
+            seq=0, kind="request", ref=inference_id, at=0.0, body={},
+            decision=decision, calls=tuple(calls), judge_scores=tuple(scores),
+        )  # fmt: skip
+
+    def snapshot(self, at: float) -> SnapshotRow:
+        """Return the present state as a row, to be stored."""
+        body = snapshot.dump(self._state)
+        return SnapshotRow(
+            seq=self.seq,
+            created_at=at,
+            feature_version=self._state.features.version,
+            schema_version=snapshot.SCHEMA,
+            checksum=snapshot.checksum(body),
+            body=body,
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Describe what has been learned, for the administrator."""
+        return report(self._state)
+
+    @property
+    def recent(self) -> list[Logged]:
+        """Inferences still in memory, oldest first."""
+        return list(self._recent.values())

@@ -1,0 +1,33 @@
+"""The application: endpoints, error rendering, and a service that lives as long as it does."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api import admin, chat, feedback, health
+from app.errors import install_handlers
+from app.service import Service
+
+ABOUT = """An OpenAI-compatible API that answers every request from the cheapest models that answer it well, and learns
+from every thumb. Use any OpenAI client with `model: "auto"`."""
+
+
+def create_app(opened: Callable[[], AbstractAsyncContextManager[Service]]) -> FastAPI:
+    """Build the application around a service that is opened with it.
+
+    Args:
+        opened: Opens the service, as `open_service` does with its arguments bound.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened() as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan)
+    for part in (chat.router, feedback.router, admin.router, health.router):
+        app.include_router(part)
+    install_handlers(app)
+    return app

@@ -1,0 +1,144 @@
+"""Rows of the log to events of the learner: the one translation, used live and in recovery alike.
+
+Context and propensity are those of the stored decision, never computed again. An inference whose features have another
+version teaches nothing about quality: it is passed over, and its spend is in the ledger all the same.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from app.schemas.pool import ModelEntry
+from app.storage.repository import Logged
+from app.storage.tables import CallRow, DecisionRow, FeedbackRow
+from learner.pool import Arm, ArmState
+from learner.types import (
+    Call,
+    Context,
+    Event,
+    JudgeScore,
+    Objective,
+    ObjectiveChanged,
+    Parameters,
+    ParametersChanged,
+    PoolChanged,
+    Rated,
+    Recorded,
+    Served,
+)
+
+
+def to_event(logged: Logged, feature_version: str) -> Event | None:
+    """Translate one logged event; None where it teaches the learner nothing."""
+    match logged.kind:
+        case "model":
+            entry = ModelEntry.model_validate(logged.body["entry"])
+            return PoolChanged(arm_of(entry, logged.body["state"]))
+        case "objective":
+            return ObjectiveChanged(_objective(logged.body))
+        case "policy":
+            return ParametersChanged(Parameters(**logged.body))
+        case "request" | "comparison":
+            return served_of(logged, feature_version)
+        case "recorded":
+            return _recorded(logged, feature_version)
+        case "feedback":
+            return _rated(logged, feature_version)
+
+
+def _objective(body: dict[str, Any]) -> Objective:
+    values = [value for name, value in body.items() if name != "kind"]
+    return Objective(body["kind"], values[0] if values else None)
+
+
+def arm_of(entry: ModelEntry, state: ArmState) -> Arm:
+    """Return a model of the pool as the learner's arm."""
+    return Arm(
+        id=entry.id,
+        input_usd_per_mtok=entry.price.input_usd_per_mtok,
+        output_usd_per_mtok=entry.price.output_usd_per_mtok,
+        context_tokens=entry.context_tokens,
+        prior_quality=entry.prior_quality,
+        capabilities=frozenset(entry.capabilities),
+        is_routable=entry.routable,
+        state=state,
+    )
+
+
+def served_of(logged: Logged, feature_version: str) -> Served | None:
+    """Return an inference with all its calls, the ones of this event marked fresh."""
+    decision = logged.decision
+    if decision is None or decision.feature_version != feature_version:
+        return None
+    calls = tuple(_call(row) for row in logged.calls)
+    fresh = tuple(i for i, row in enumerate(logged.calls) if row.event_seq == logged.seq)
+    return Served(
+        inference_id=decision.id,
+        context=unpack_context(decision.context, decision.feature_version),
+        calls=calls,
+        scores=tuple(JudgeScore(s.judge, s.step, s.score) for s in logged.judge_scores),
+        answered_step=_answered_step(decision, logged.calls),
+        fresh=fresh,
+        is_request=logged.kind == "request",
+        propensity=decision.propensity,
+    )
+
+
+def _rated(logged: Logged, feature_version: str) -> Rated | None:
+    feedback = logged.feedback
+    served = served_of(logged, feature_version)
+    if feedback is None or feedback.reward is None or served is None:
+        return None
+    return Rated(served, feedback.metric, feedback.reward, is_binary(feedback), feedback.user)
+
+
+def _recorded(logged: Logged, feature_version: str) -> Recorded | None:
+    rows = logged.recorded
+    if not rows or rows[0].feature_version != feature_version:
+        return None
+    calls = tuple(
+        Call(r.model, i, input_tokens=r.input_tokens, output_tokens=r.output_tokens, group=r.answer_group)
+        for i, r in enumerate(rows)
+    )
+    return Recorded(unpack_context(rows[0].context, feature_version), calls, tuple(r.quality for r in rows))
+
+
+def is_binary(feedback: FeedbackRow) -> bool:
+    """Tell a thumb, which may be pressed by mistake, from a rating, which is taken as it is."""
+    return isinstance(feedback.value, bool)
+
+
+def _answered_step(decision: DecisionRow, calls: tuple[CallRow, ...]) -> int | None:
+    answers = [c for c in calls if c.purpose == "answer" and c.outcome == "ok" and c.model == decision.answer_model]
+    return answers[-1].step if answers else None
+
+
+def _call(row: CallRow) -> Call:
+    return Call(
+        arm=row.model,
+        step=row.step,
+        purpose=row.purpose,
+        outcome=row.outcome,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cost_usd=row.cost_usd,
+        latency_s=row.latency_s,
+        group=row.answer_group,
+        explored=row.explored,
+        in_background=row.account == "background",
+        evidence=row.evidence,
+    )
+
+
+def pack_context(context: Context) -> bytes:
+    """Write a context as float32: familiarity, characters, number of categories, their probabilities, the features."""
+    head = [context.familiarity, float(context.input_chars), float(len(context.categories))]
+    return np.concatenate([head, context.categories, context.vector]).astype("<f4").tobytes()
+
+
+def unpack_context(packed: bytes, feature_version: str) -> Context:
+    """Read back what `pack_context` wrote."""
+    values = np.frombuffer(packed, "<f4").astype(np.float64)
+    familiarity, chars, count = values[:3]
+    split = 3 + int(count)
+    return Context(feature_version, values[split:], values[3:split], float(familiarity), int(chars))

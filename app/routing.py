@@ -1,0 +1,252 @@
+"""One request's whole story: decide, call, judge, stop or go on, store, answer.
+
+Nothing is learned here: the story ends in the journal, and what it teaches is folded in later. The decision and all its
+calls are durable before the first byte of the answer leaves, so that no feedback can come too early.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.background import Background
+from app.errors import AppError, BadRequest, Unavailable, UpstreamFailed, UpstreamRateLimited, UpstreamTimeout
+from app.exchange import Exchange
+from app.judging import Judging
+from app.learning import Learning
+from app.pool import Pool
+from app.providers.base import CallFailed, Completion, Provider
+from app.requests import input_chars, is_routed, limits_of, prompt_of, query_of, upstream_body
+from app.schemas.chat import ChatRequest
+from app.storage.journal import Journal
+from app.storage.tables import CallRow
+from learner.errors import NoEligibleArm
+from learner.features import Features
+from learner.policy import Ask, Stop
+from learner.types import Context, Decision, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """What routing needs; built once, by `app.main`.
+
+    Args:
+        features: Turns queries into contexts.
+        learning: Gives the present view.
+        journal: Stores what happened.
+        pool: The models and their breaker.
+        providers: By the `provider` of a model's entry.
+        judging: The LLM judges.
+        background: Comparisons that no client waits for.
+        rng: Draws the first arm; the propensity is stored.
+        clock: Seconds since 1970.
+        timeout_s: Seconds for one upstream call.
+        keep_content: Store prompts and answers.
+        objective: Names the objective in force.
+    """
+
+    features: Features
+    learning: Learning
+    journal: Journal
+    pool: Pool
+    providers: dict[str, Provider]
+    judging: Judging
+    background: Background
+    rng: np.random.Generator
+    clock: Callable[[], float]
+    timeout_s: float
+    keep_content: bool
+    objective: Callable[[], str]
+
+    def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
+        """Decide who answers first; nothing is called yet.
+
+        Raises:
+            ModelNotFound: the request names a model that is not in the pool.
+            BadRequest: no model of the pool may answer it.
+            Unavailable: models could, and all of them fail just now.
+        """
+        started = time.perf_counter()
+        query = query_of(body)
+        view = self.learning.view
+        context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
+        down = self.pool.unavailable()
+        limits = limits_of(request, query, context.input_chars, down)
+        decision = self._decide(request.model, context, limits)
+        return Exchange(
+            request=request, body=body, query=query, context=context, limits=limits, decision=decision,
+            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(), started=started,
+        )  # fmt: skip
+
+    def _decide(self, model: str, context: Context, limits: Limits) -> Decision:
+        view = self.learning.view
+        if not is_routed(model):
+            self.pool.entry(model)
+            return pinned(model, view.lambda_, view.parameters.name)
+        try:
+            return view.decide(context, limits, self.rng)
+        except NoEligibleArm as err:
+            try:
+                return view.decide(context, replace(limits, unavailable=frozenset()), self.rng)
+            except NoEligibleArm:
+                kind: type[AppError] = BadRequest if view.arms else Unavailable
+                raise kind(f"{str(err).capitalize()}; change the router object, or the pool", param="router") from err
+
+    async def complete(self, exchange: Exchange) -> Completion:
+        """Answer a request: returns the completion whose answer it is, with everything about it stored.
+
+        Raises:
+            BadRequest: an upstream refused the request itself.
+            UpstreamFailed: no model answered.
+        """
+        try:
+            await self._converse(exchange)
+        except asyncio.CancelledError:
+            self.background.keep(self.journal.append(
+                exchange.entry("cancelled", keep_content=self.keep_content, account="background")
+            ))  # fmt: skip
+            raise
+        except AppError:
+            await self.journal.append(exchange.entry("failed", keep_content=self.keep_content))
+            raise
+        await self.journal.append(exchange.entry("answered", keep_content=self.keep_content))
+        self.background.compare(exchange)
+        assert exchange.answered_step is not None  # _converse returns only with an answer
+        return exchange.completions[exchange.answered_step]
+
+    async def _converse(self, exchange: Exchange) -> None:
+        """Call arms until the policy stops."""
+        arm: str | None = exchange.decision.arm
+        while arm is not None:
+            done = await self._call(exchange, arm)
+            if done is None:
+                arm = self.next_after_failure(exchange)
+                continue
+            arm = await self._judged_step(exchange, done)
+
+    async def _judged_step(self, exchange: Exchange, row: CallRow) -> str | None:
+        """Let judges see a new answer, then stop (None) or name the next arm."""
+        step = self._step(exchange)
+        if exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
+            await self._judge(exchange, row, step)
+            step = self._step(exchange)
+        if isinstance(step, Ask):
+            return step.arm
+        exchange.answered_step, exchange.confidence = step.step, step.confidence
+        return None
+
+    def _step(self, exchange: Exchange) -> Stop | Ask:
+        if exchange.decision.stage == "pinned":
+            return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
+        return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
+
+    async def _judge(self, exchange: Exchange, row: CallRow, step: Stop | Ask) -> None:
+        prompt, answer = prompt_of(exchange.body), exchange.completions[row.step].text
+        costs = self.judging.costs_usd(prompt, answer)
+        if not costs:
+            return
+        right = step.confidence if isinstance(step, Stop) else 0.5
+        wanted = self.learning.view.wanted_judges(right, costs, exchange.limits)
+        began = time.perf_counter()
+        verdicts = await self.judging.ask(
+            wanted, prompt, answer, inference_id=exchange.id, step=row.step, at=exchange.at
+        )
+        exchange.upstream_s += time.perf_counter() - began
+        exchange.rows += [verdict.call for verdict in verdicts]
+        exchange.scores += [verdict.score for verdict in verdicts if verdict.score is not None]
+
+    async def _call(self, exchange: Exchange, arm: str) -> CallRow | None:
+        """Call one arm; None where it failed, which is recorded.
+
+        Raises:
+            BadRequest: the upstream refused the request itself, so that no other model is tried.
+        """
+        endpoint = self.pool.endpoint(arm)
+        began = time.perf_counter()
+        try:
+            done = await self.provider_of(arm).complete(
+                endpoint, upstream_body(exchange.body), timeout_s=self.timeout_s
+            )
+        except CallFailed as err:
+            self.note_failure(exchange, arm, err)
+            return None
+        except asyncio.CancelledError:
+            self.note_cancelled(exchange, arm, time.perf_counter() - began)
+            raise
+        finally:
+            exchange.upstream_s += time.perf_counter() - began
+        self.pool.breaker.succeeded(arm)
+        return exchange.succeeded(arm, done, endpoint.cost_usd(done.input_tokens, done.output_tokens))
+
+    def provider_of(self, arm: str) -> Provider:
+        """Return the provider that calls a model."""
+        return self.providers["fake" if self.pool.is_fake(arm) else "openai"]
+
+    def note_failure(self, exchange: Exchange, arm: str, error: CallFailed) -> None:
+        """Record a failed call.
+
+        Raises:
+            BadRequest: the upstream refused the request itself.
+        """
+        exchange.failed(arm, error)
+        if error.client_fault and exchange.decision.stage == "pinned":
+            raise rejected(error) from error
+        if not error.client_fault:
+            self.pool.breaker.failed(arm, time.monotonic())
+
+    def note_cancelled(self, exchange: Exchange, arm: str, seconds: float) -> None:
+        """Record a call whose client went away, at its expected cost: the upstream may bill it all the same."""
+        expected = exchange.decision.costs_usd.get(arm, 0.0)
+        exchange.failed(arm, CallFailed("cancelled", "the client went away", latency_s=seconds), cost_usd=expected)
+
+    def next_after_failure(self, exchange: Exchange) -> str | None:
+        """Choose who answers in place of an arm that failed; None where an earlier answer stands.
+
+        Raises:
+            UpstreamFailed: there is nobody left.
+        """
+        exchange.has_fallen_back = True
+        failed = {row.model for row in exchange.rows if row.outcome != "ok"}
+        exchange.limits = replace(exchange.limits, unavailable=exchange.limits.unavailable | failed, explore=False)
+        if any(row.outcome == "ok" and row.purpose == "answer" for row in exchange.rows):
+            step = self._step(exchange)
+            if isinstance(step, Ask):
+                return step.arm
+            exchange.answered_step, exchange.confidence = step.step, step.confidence
+            return None
+        if exchange.decision.stage != "pinned":
+            try:
+                return self.learning.view.decide(exchange.context, exchange.limits, self.rng).arm
+            except NoEligibleArm:
+                pass
+        raise nobody_answered(exchange)
+
+
+def pinned(model: str, lambda_: float, policy: str) -> Decision:
+    """Return the decision of a client that named the model."""
+    return Decision(
+        arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd={}, lambda_=lambda_,
+        stage="pinned", explored=False, policy_version=policy, category="",
+    )  # fmt: skip
+
+
+def rejected(error: CallFailed) -> BadRequest:
+    """Tell the client what the upstream said of its request."""
+    said = (error.upstream_error or {}).get("message") or error.message
+    return BadRequest(f"The model refused the request: {str(said)[:500]}", code="upstream_rejected")
+
+
+def nobody_answered(exchange: Exchange) -> AppError:
+    """Say that every model that may answer failed, and how."""
+    tried = [row for row in exchange.rows if row.purpose == "answer"]
+    said = ", ".join(f"{row.model}: {row.status_code or row.outcome}" for row in tried)
+    message = f"No model answered ({said}); try again later, or check the pool's upstreams"
+    if all(row.outcome == "timeout" for row in tried):
+        return UpstreamTimeout(message)
+    if all(row.status_code == 429 for row in tried):
+        return UpstreamRateLimited(message)
+    if all(row.status_code in (400, 413, 422) for row in tried):
+        return BadRequest(f"Every model refused the request ({said})", code="upstream_rejected")
+    return UpstreamFailed(message)

@@ -1,0 +1,175 @@
+"""Everything one running service is made of, built and taken apart in one visible place.
+
+This is the only module that wires the rooms together; each of them takes what it needs as plain arguments.
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.background import Background
+from app.feedback import Feedback
+from app.jobs import Jobs
+from app.judging import Judging
+from app.learning import Learning
+from app.objective import Objectives, to_learner
+from app.pool import Pool
+from app.providers.base import Provider
+from app.providers.fake import FakeProvider
+from app.providers.openai_compatible import OpenAICompatibleProvider
+from app.registry import Registry
+from app.routing import Router
+from app.settings import Environment, Settings
+from app.storage import repository
+from app.storage.engine import database_url, hold, open_engine
+from app.storage.journal import Journal
+from app.storage.migrate import migrate
+from app.telemetry import Metrics
+from learner.embedding import Embedder, HashEmbedding, StaticEmbedding, distil, is_complete
+from learner.features import Features
+from learner.seeds import SEEDS
+from learner.state import LearnerState
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that endpoints use."""
+
+    settings: Settings
+    environment: Environment
+    engine: AsyncEngine
+    journal: Journal
+    learning: Learning
+    pool: Pool
+    router: Router
+    feedback: Feedback
+    objectives: Objectives
+    jobs: Jobs
+    metrics: Metrics
+    background: Background
+    embedding: str
+
+
+def open_embedding(settings: Settings, data_dir: Path) -> Embedder:
+    """Return the embedding: the configured file, the data directory's, one distilled now, or hashing without a file."""
+    folder = settings.embedding.path if settings.embedding else data_dir / "embedding"
+    if is_complete(folder):
+        return StaticEmbedding(folder)
+    try:
+        log.info("distilling the static embedding; this takes half a minute, once", folder=str(folder))
+        distil(folder)
+    except ModuleNotFoundError:
+        log.warning(
+            "no embedding file: queries are told apart by their words alone; "
+            "install headrace[embeddings] once, or set embedding.path",
+            folder=str(folder),
+        )
+        return HashEmbedding()
+    return StaticEmbedding(folder)
+
+
+def start_state(settings: Settings, embedder: Embedder) -> LearnerState:
+    """Return the learner's state before any event."""
+    features = Features(embedder, tuple((seed.name, seed.examples) for seed in SEEDS))
+    return LearnerState.start(
+        features,
+        to_learner(settings.objective),
+        max_explore_share=settings.exploration.max_share,
+        max_explore_usd_per_day=settings.exploration.max_usd_per_day,
+    )
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings,
+    environment: Environment,
+    environ: Mapping[str, str],
+    *,
+    providers: dict[str, Provider] | None = None,
+    embedder: Embedder | None = None,
+    seed: int | None = None,
+    schedule: bool = True,
+) -> AsyncIterator[Service]:
+    """Build a service, recover what was learned, and take all of it down again in order.
+
+    Args:
+        settings: The configuration.
+        environment: Data directory and bootstrap key.
+        environ: Variables that hold the upstreams' keys.
+        providers: In place of the real ones, by the `provider` of a model's entry.
+        embedder: In place of the data directory's.
+        seed: Seeds every draw; fresh entropy where none is given.
+        schedule: Run the jobs on their schedule.
+
+    Raises:
+        StorageUnavailable: the database cannot be reached or written.
+        NewerDatabase: a later version has migrated it.
+        DatabaseHeld: another process serves from it.
+    """
+    url = database_url(settings.storage.url, environment.data_dir)
+    async with AsyncExitStack() as stack:
+        migrate(url)
+        stack.enter_context(hold(url))
+        engine = open_engine(url)
+        stack.push_async_callback(engine.dispose)
+        learning = Learning(start_state(settings, embedder or open_embedding(settings, environment.data_dir)), engine)
+        journal = Journal(engine, learning.take)
+        calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
+        for provider in calling.values():
+            stack.push_async_callback(provider.close)
+        draws = np.random.SeedSequence(seed).spawn(2)
+        pool = Pool(journal, environ)
+        background = Background(
+            learning, journal, pool, calling, np.random.default_rng(draws[0]), time.time, settings.timeouts.upstream_s
+        )
+        judging = Judging(settings.judges, pool, timeout_s=settings.timeouts.upstream_s)
+        stack.push_async_callback(judging.close)
+        objectives = Objectives(journal)
+        router = Router(
+            learning.features, learning, journal, pool, calling, judging, background,
+            np.random.default_rng(draws[1]), time.time, settings.timeouts.upstream_s, settings.storage.content,
+            lambda: objectives.current.kind,
+        )  # fmt: skip
+        jobs = Jobs(engine, learning, journal, Registry(environment.data_dir), time.time)
+        service = Service(
+            settings, environment, engine, journal, learning, pool, router,
+            Feedback(learning, journal, settings.metrics, time.time, settings.storage.content),
+            objectives, jobs, Metrics(), background, learning.features.version,
+        )  # fmt: skip
+        await _start(service, schedule=schedule)
+        try:
+            yield service
+        finally:
+            await _stop(service)
+
+
+async def _start(service: Service, *, schedule: bool) -> None:
+    folded = await service.learning.recover()
+    await service.journal.open()
+    service.learning.start()
+    now = time.time()
+    await service.pool.open(await repository.list_models(service.engine), service.settings.models, now)
+    await service.objectives.open(service.engine, service.settings.objective, now)
+    await service.learning.settled()
+    if schedule:
+        service.jobs.start()
+    log.info(
+        "ready", events_folded=folded, models=len(service.pool.ids()), features=service.embedding,
+        policy=asdict(service.learning.view.parameters),
+    )  # fmt: skip
+
+
+async def _stop(service: Service) -> None:
+    service.jobs.stop()
+    await service.background.drain()
+    await service.journal.close()
+    await service.learning.stop()
+    await service.jobs.run("snapshot")

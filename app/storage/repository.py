@@ -1,0 +1,268 @@
+"""Every query; each function works in its own short session on the engine it is given.
+
+What the learner learns from is written by the journal alone; the functions named `save_`, `add_` and `delete_` write
+the rest and commit. Rows come detached: reading them later asks the database nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement
+from sqlalchemy import select as select_columns
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel, col, delete, func, null, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.storage.tables import (
+    Account,
+    CallRow,
+    DecisionRow,
+    EventKind,
+    EventRow,
+    FeedbackRow,
+    IdempotencyKeyRow,
+    JudgeScoreRow,
+    ModelRow,
+    Purpose,
+    RecordedRow,
+    SnapshotRow,
+    SpendRow,
+)
+
+SNAPSHOTS_KEPT = 3
+CONTENT_METRICS = ("comment", "demonstration")
+
+Row = TypeVar("Row", bound=SQLModel)
+Step = TypeVar("Step", CallRow, JudgeScoreRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event of the log with the rows it speaks of, as they were when it was logged.
+
+    A request or comparison comes with its decision and with all calls and judge scores of that inference up to the
+    event; a feedback likewise, through the inference it is about; a recorded query with its outcomes; other kinds come
+    alone. The decision is None where the inference was none that a client asked for.
+    """
+
+    seq: int
+    kind: EventKind
+    ref: str
+    at: float
+    body: dict[str, Any]
+    decision: DecisionRow | None = None
+    calls: tuple[CallRow, ...] = ()
+    judge_scores: tuple[JudgeScoreRow, ...] = ()
+    feedback: FeedbackRow | None = None
+    recorded: tuple[RecordedRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpendTotal:
+    """The sum of all calls of one model, account and purpose, in USD."""
+
+    model: str
+    account: Account
+    purpose: Purpose
+    usd: float
+    explored_usd: float
+    calls: int
+
+
+async def get_decision(engine: AsyncEngine, inference_id: str) -> DecisionRow | None:
+    """Return the decision of an inference, None where there is none."""
+    async with AsyncSession(engine) as session:
+        return await session.get(DecisionRow, inference_id)
+
+
+async def recent_decisions(engine: AsyncEngine, limit: int) -> list[DecisionRow]:
+    """Return the latest decisions, newest first."""
+    async with AsyncSession(engine) as session:
+        return list(await session.exec(select(DecisionRow).order_by(col(DecisionRow.created_at).desc()).limit(limit)))
+
+
+async def calls_of(engine: AsyncEngine, inference_id: str) -> list[CallRow]:
+    """Return the calls of an inference in the order they were stored."""
+    async with AsyncSession(engine) as session:
+        return await _select(session, CallRow, col(CallRow.inference_id) == inference_id, by=col(CallRow.id))
+
+
+async def judge_scores_of(engine: AsyncEngine, inference_id: str) -> list[JudgeScoreRow]:
+    """Return the judge scores of an inference in the order they were stored."""
+    async with AsyncSession(engine) as session:
+        of_inference = col(JudgeScoreRow.inference_id) == inference_id
+        return await _select(session, JudgeScoreRow, of_inference, by=col(JudgeScoreRow.id))
+
+
+async def latest_feedback(engine: AsyncEngine, inference_id: str, metric: str) -> FeedbackRow | None:
+    """Return the feedback that stands for an inference and metric: the last one stored."""
+    query = select(FeedbackRow).where(FeedbackRow.inference_id == inference_id, FeedbackRow.metric == metric)
+    async with AsyncSession(engine) as session:
+        return (await session.exec(query.order_by(col(FeedbackRow.event_seq).desc()).limit(1))).first()
+
+
+async def count_feedback(engine: AsyncEngine) -> int:
+    """Count the distinct feedback values: corrections of one inference and metric are one."""
+    distinct = select(FeedbackRow.inference_id, FeedbackRow.metric).distinct().subquery()
+    async with AsyncSession(engine) as session:
+        return (await session.exec(select(func.count()).select_from(distinct))).one()
+
+
+async def last_seq(engine: AsyncEngine) -> int:
+    """Return the number of the last event, 0 for an empty log."""
+    async with AsyncSession(engine) as session:
+        return (await session.exec(select(func.max(EventRow.seq)))).one() or 0
+
+
+async def events_after(engine: AsyncEngine, seq: int, limit: int) -> list[Logged]:
+    """Return the events that follow number `seq`, with their rows, in five queries.
+
+    Args:
+        engine: The engine of the database.
+        seq: The number of the last event already known, 0 for none.
+        limit: At most so many events, up to 10,000.
+    """
+    async with AsyncSession(engine) as session:
+        following = select(EventRow).where(col(EventRow.seq) > seq)
+        events = list(await session.exec(following.order_by(col(EventRow.seq)).limit(limit)))
+        if not events:
+            return []
+        feedback = await _feedback_of(session, events)
+        inferences = {event.seq: _inference(event, feedback.get(event.ref)) for event in events}
+        concerned = {inference for inference in inferences.values() if inference is not None}
+        decisions = await _select(session, DecisionRow, col(DecisionRow.id).in_(concerned), by=col(DecisionRow.id))
+        decision_of = {decision.id: decision for decision in decisions}
+        calls = await _steps_of(session, CallRow, concerned, events[-1].seq)
+        scores = await _steps_of(session, JudgeScoreRow, concerned, events[-1].seq)
+        recorded = await _recorded_of(session, events)
+    return [
+        Logged(
+            seq=event.seq,
+            kind=event.kind,
+            ref=event.ref,
+            at=event.at,
+            body=event.body,
+            decision=decision_of.get(inference) if inference else None,
+            calls=_until(event.seq, calls.get(inference, ())),
+            judge_scores=_until(event.seq, scores.get(inference, ())),
+            feedback=feedback.get(event.ref),
+            recorded=tuple(recorded.get(event.seq, ())),
+        )
+        for event, inference in zip(events, inferences.values(), strict=True)
+    ]
+
+
+async def events_of_kind(engine: AsyncEngine, kind: EventKind) -> list[EventRow]:
+    """Return all events of one kind, in their order."""
+    async with AsyncSession(engine) as session:
+        return await _select(session, EventRow, col(EventRow.kind) == kind, by=col(EventRow.seq))
+
+
+async def _feedback_of(session: AsyncSession, events: Sequence[EventRow]) -> dict[str, FeedbackRow]:
+    refs = [event.ref for event in events if event.kind == "feedback"]
+    rows = await _select(session, FeedbackRow, col(FeedbackRow.id).in_(refs), by=col(FeedbackRow.id))
+    return {row.id: row for row in rows}
+
+
+async def _recorded_of(session: AsyncSession, events: Sequence[EventRow]) -> dict[int | None, list[RecordedRow]]:
+    seqs = [event.seq for event in events if event.kind == "recorded"]
+    outcomes: dict[int | None, list[RecordedRow]] = defaultdict(list)
+    if seqs:
+        between = col(RecordedRow.event_seq).between(seqs[0], seqs[-1])
+        for row in await _select(session, RecordedRow, between, by=col(RecordedRow.id)):
+            outcomes[row.event_seq].append(row)
+    return outcomes
+
+
+def _inference(event: EventRow, feedback: FeedbackRow | None) -> str | None:
+    if event.kind == "feedback":
+        return feedback.inference_id if feedback else None
+    return event.ref if event.kind in ("request", "comparison") else None
+
+
+async def _steps_of(
+    session: AsyncSession, table: type[Step], inferences: set[str], last: int
+) -> dict[str | None, list[Step]]:
+    logged = col(table.inference_id).in_(inferences) & (col(table.event_seq) <= last)
+    steps: dict[str | None, list[Step]] = defaultdict(list)
+    for row in await _select(session, table, logged, by=col(table.id)):
+        steps[row.inference_id].append(row)
+    return steps
+
+
+def _until(seq: int, steps: Sequence[Step]) -> tuple[Step, ...]:
+    return tuple(step for step in steps if step.event_seq is not None and step.event_seq <= seq)
+
+
+async def _select(session: AsyncSession, table: type[Row], where: ColumnElement[bool], by: Any) -> list[Row]:
+    return list(await session.exec(select(table).where(where).order_by(by)))
+
+
+async def idempotency_keys(engine: AsyncEngine, keys: Sequence[str]) -> dict[str, IdempotencyKeyRow]:
+    """Return what is stored under these keys; a key that is new is left out."""
+    if not keys:
+        return {}
+    async with AsyncSession(engine) as session:
+        rows = await _select(
+            session, IdempotencyKeyRow, col(IdempotencyKeyRow.key).in_(keys), col(IdempotencyKeyRow.key)
+        )
+    return {row.key: row for row in rows}
+
+
+async def list_models(engine: AsyncEngine) -> list[ModelRow]:
+    """Return all models, retired ones too, in the order of their registration."""
+    async with AsyncSession(engine) as session:
+        return list(await session.exec(select(ModelRow).order_by(col(ModelRow.registered_at), col(ModelRow.id))))
+
+
+async def save_model(engine: AsyncEngine, model: ModelRow) -> None:
+    """Store a model, replacing the one of the same id."""
+    async with AsyncSession(engine) as session:
+        await session.merge(model)
+        await session.commit()
+
+
+async def latest_snapshot(engine: AsyncEngine) -> SnapshotRow | None:
+    """Return the snapshot that covers the most events, None where there is none."""
+    async with AsyncSession(engine) as session:
+        return (await session.exec(select(SnapshotRow).order_by(col(SnapshotRow.seq).desc()).limit(1))).first()
+
+
+async def add_snapshot(engine: AsyncEngine, snapshot: SnapshotRow) -> None:
+    """Store a snapshot, replacing one of the same events, and drop all but the newest three."""
+    newest = select(SnapshotRow.seq).order_by(col(SnapshotRow.seq).desc()).limit(SNAPSHOTS_KEPT)
+    async with AsyncSession(engine) as session:
+        await session.merge(snapshot)
+        await session.flush()
+        await session.exec(delete(SnapshotRow).where(col(SnapshotRow.seq).not_in(newest)))
+        await session.commit()
+
+
+async def spend_totals(engine: AsyncEngine) -> list[SpendTotal]:
+    """Return the spend by model, account and purpose."""
+    groups = (col(SpendRow.model), col(SpendRow.account), col(SpendRow.purpose))
+    sums = (func.sum(SpendRow.usd), func.sum(SpendRow.explored_usd), func.sum(SpendRow.calls))
+    async with engine.connect() as connection:
+        rows = await connection.execute(select_columns(*groups, *sums).group_by(*groups).order_by(*groups))
+    return [SpendTotal(*row) for row in rows]
+
+
+async def spend_by_day(engine: AsyncEngine) -> list[SpendRow]:
+    """Return the spend by day, model, account and purpose, earliest day first."""
+    async with AsyncSession(engine) as session:
+        return list(await session.exec(select(SpendRow).order_by(SpendRow.day, SpendRow.model)))
+
+
+async def delete_content_before(engine: AsyncEngine, at: float) -> None:
+    """Forget prompts, answers, comments and demonstrations older than a time; what was learned from them stays."""
+    has_content = or_(col(DecisionRow.prompt).is_not(None), col(DecisionRow.answer).is_not(None))
+    old_decisions = update(DecisionRow).where(col(DecisionRow.created_at) < at, has_content)
+    old_feedback = update(FeedbackRow).where(
+        col(FeedbackRow.received_at) < at, col(FeedbackRow.metric).in_(CONTENT_METRICS)
+    )
+    async with AsyncSession(engine) as session:
+        await session.exec(old_decisions.values(prompt=None, answer=None))
+        await session.exec(old_feedback.values(value=null()))
+        await session.commit()

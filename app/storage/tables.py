@@ -1,0 +1,209 @@
+"""The tables, one row class each.
+
+A decision is stored when a request is routed, a call for every upstream request, a judge score and a feedback when
+they arrive; `events` puts them in the one order that the learner folds, and `event_seq` says with which event a row
+came. Times are seconds since 1970 (UTC), money is in USD. There are no foreign keys: a shadow call or a quiz belongs to
+an inference that need not be a stored decision.
+"""
+
+from typing import Any, Literal
+
+from sqlalchemy import JSON, BigInteger, Column, Integer, LargeBinary, String, Text
+from sqlmodel import Field, SQLModel
+
+Status = Literal["open", "answered", "failed", "cancelled"]
+Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
+Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
+Account = Literal["request", "background"]
+EventKind = Literal["request", "comparison", "feedback", "model", "objective", "policy", "recorded"]
+Source = Literal["config", "api"]
+
+# SQLite numbers rows by itself only where the type is exactly INTEGER; its INTEGER has 64 bits.
+WIDE = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class DecisionRow(SQLModel, table=True):
+    """Keep how a request was routed, with all that off-policy evaluation and late feedback need.
+
+    `arm` is the first model chosen and `propensity` the probability with which it was; `context` holds float32 in
+    little-endian order; `prompt` and `answer` stay empty unless content is stored.
+    """
+
+    __tablename__ = "decisions"
+
+    id: str = Field(primary_key=True)
+    created_at: float = Field(index=True)
+    user: str | None = None
+    key_id: str | None = None
+    session_id: str | None = None
+    tags: dict[str, str] = Field(default={}, sa_type=JSON)
+    requested_model: str
+    objective: str
+    stage: str
+    arm: str
+    answer_model: str | None = None
+    attempts: int = 0
+    explored: bool = False
+    propensity: float
+    probabilities: dict[str, float] = Field(default={}, sa_type=JSON)
+    scores: dict[str, float] = Field(default={}, sa_type=JSON)
+    lambda_: float
+    policy_version: str
+    feature_version: str
+    context: bytes = Field(sa_type=LargeBinary)
+    category: str
+    confidence: float | None = None
+    cost_usd: float = 0.0
+    overhead_ms: float = 0.0
+    streamed: bool = False
+    status: Status = Field(default="open", sa_type=String)
+    prompt: str | None = Field(default=None, sa_type=Text)
+    answer: str | None = Field(default=None, sa_type=Text)
+
+
+class CallRow(SQLModel, table=True):
+    """Keep one upstream request: what it was for, how it ended, what it cost.
+
+    Calls of one inference with the same `answer_group` gave the same answer. `account` is `request` for what stands in
+    a response's `usage.cost`, `background` for all else. `evidence` names the signals of the answer.
+    """
+
+    __tablename__ = "calls"
+
+    id: int | None = Field(default=None, sa_column=Column(WIDE, primary_key=True))
+    event_seq: int | None = Field(default=None, sa_column=Column(WIDE, index=True))
+    inference_id: str = Field(index=True)
+    step: int
+    model: str
+    purpose: Purpose = Field(sa_type=String)
+    outcome: Outcome = Field(sa_type=String)
+    status_code: int | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+    answer_group: int | None = None
+    account: Account = Field(sa_type=String)
+    explored: bool = False
+    evidence: dict[str, float] = Field(default={}, sa_type=JSON)
+    created_at: float
+
+
+class JudgeScoreRow(SQLModel, table=True):
+    """Keep what one judge said of the answer of one step."""
+
+    __tablename__ = "judge_scores"
+
+    id: int | None = Field(default=None, sa_column=Column(WIDE, primary_key=True))
+    event_seq: int | None = Field(default=None, sa_column=Column(WIDE, index=True))
+    inference_id: str = Field(index=True)
+    step: int
+    judge: str
+    score: float
+    created_at: float
+
+
+class RecordedRow(SQLModel, table=True):
+    """Keep one recorded outcome that was taught: what a model once did with a query, and how good it was.
+
+    Rows of one query share `query_id`; `context` is as in a decision. Nothing of it was billed by this service.
+    """
+
+    __tablename__ = "recorded"
+
+    id: int | None = Field(default=None, sa_column=Column(WIDE, primary_key=True))
+    event_seq: int | None = Field(default=None, sa_column=Column(WIDE, index=True))
+    query_id: str = Field(index=True)
+    model: str
+    quality: float
+    cost_usd: float
+    input_tokens: int
+    output_tokens: int
+    answer_group: int | None = None
+    feature_version: str
+    context: bytes = Field(sa_type=LargeBinary)
+
+
+class FeedbackRow(SQLModel, table=True):
+    """Keep one feedback as it came; a correction is a further row, never a change.
+
+    `value` is null where it is content and content is not stored; `reward` is null where the metric has none.
+    """
+
+    __tablename__ = "feedback"
+
+    id: str = Field(primary_key=True)
+    event_seq: int | None = Field(default=None, sa_column=Column(WIDE, index=True))
+    inference_id: str = Field(index=True)
+    metric: str
+    value: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    reward: float | None = None
+    user: str | None = None
+    source: str | None = None
+    tags: dict[str, str] = Field(default={}, sa_type=JSON)
+    occurred_at: float | None = None
+    received_at: float
+
+
+class IdempotencyKeyRow(SQLModel, table=True):
+    """Keep the answer given to the first request that carried a key."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: str = Field(primary_key=True)
+    body_hash: str
+    response: dict[str, Any] = Field(sa_type=JSON)
+    created_at: float
+
+
+class EventRow(SQLModel, table=True):
+    """Keep one entry of the log that the learner folds; `seq` counts up from 1 without a gap."""
+
+    __tablename__ = "events"
+
+    seq: int = Field(sa_column=Column(WIDE, primary_key=True, autoincrement=False))
+    at: float
+    kind: EventKind = Field(sa_type=String)
+    ref: str
+    body: dict[str, Any] = Field(default={}, sa_type=JSON)
+
+
+class ModelRow(SQLModel, table=True):
+    """Keep a model of the pool: its configured entry and where its life stands."""
+
+    __tablename__ = "models"
+
+    id: str = Field(primary_key=True)
+    entry: dict[str, Any] = Field(sa_type=JSON)
+    source: Source = Field(sa_type=String)
+    state: str
+    registered_at: float
+    updated_at: float
+    retired_at: float | None = None
+
+
+class SnapshotRow(SQLModel, table=True):
+    """Keep the learner's state after the event `seq`, so that recovery folds only what came later."""
+
+    __tablename__ = "snapshots"
+
+    seq: int = Field(sa_column=Column(WIDE, primary_key=True, autoincrement=False))
+    created_at: float
+    feature_version: str
+    schema_version: int
+    checksum: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class SpendRow(SQLModel, table=True):
+    """Keep the sum of the calls of one day (UTC, `YYYY-MM-DD`), model, account and purpose."""
+
+    __tablename__ = "spend"
+
+    day: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    account: Account = Field(sa_type=String, primary_key=True)
+    purpose: Purpose = Field(sa_type=String, primary_key=True)
+    usd: float
+    explored_usd: float
+    calls: int

@@ -1,0 +1,80 @@
+"""What operators watch: Prometheus metrics and structured logs. Neither ever holds a prompt, an answer or a key."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+OVERHEAD_BUCKETS_MS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100, 500)
+LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+def configure_logging() -> None:
+    """Write one JSON object per line to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The service's metrics; one registry per application."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    requests: Counter = field(init=False)
+    latency_s: Histogram = field(init=False)
+    overhead_ms: Histogram = field(init=False)
+    feedback: Counter = field(init=False)
+    errors: Counter = field(init=False)
+    spend_usd: Gauge = field(init=False)
+    lambda_: Gauge = field(init=False)
+    observations: Gauge = field(init=False)
+    quality: Gauge = field(init=False)
+    share: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        r = self.registry
+        self.requests = Counter("headrace_requests", "Answered requests", ["model", "stage"], registry=r)
+        self.latency_s = Histogram(
+            "headrace_request_seconds", "Time to the whole answer", buckets=LATENCY_BUCKETS_S, registry=r
+        )
+        self.overhead_ms = Histogram(
+            "headrace_overhead_milliseconds", "Time spent outside of upstreams", buckets=OVERHEAD_BUCKETS_MS, registry=r
+        )
+        self.feedback = Counter("headrace_feedback", "Accepted feedback", registry=r)
+        self.errors = Counter("headrace_errors", "Requests that failed", ["code"], registry=r)
+        self.spend_usd = Gauge("headrace_spend_usd", "Money spent upstream", ["account"], registry=r)
+        self.lambda_ = Gauge("headrace_lambda", "Quality per USD that money must buy", registry=r)
+        self.observations = Gauge("headrace_observations", "What the learner has learned from", registry=r)
+        self.quality = Gauge("headrace_model_quality", "Believed quality of a model", ["model"], registry=r)
+        self.share = Gauge("headrace_model_share", "Share of recent answers by a model", ["model"], registry=r)
+
+    def answered(self, *, model: str, stage: str, seconds: float, overhead_ms: float) -> None:
+        """Count one answered request."""
+        self.requests.labels(model, stage).inc()
+        self.latency_s.observe(seconds)
+        self.overhead_ms.observe(overhead_ms)
+
+    def render(
+        self, *, lambda_: float, observations: int, spend: dict[str, float], models: Iterable[tuple[str, float, float]]
+    ) -> bytes:
+        """Return the exposition text after bringing the gauges up to date."""
+        self.lambda_.set(lambda_)
+        self.observations.set(observations)
+        for account, usd in spend.items():
+            self.spend_usd.labels(account).set(usd)
+        for model, quality, share in models:
+            self.quality.labels(model).set(quality)
+            self.share.labels(model).set(share)
+        return generate_latest(self.registry)

@@ -1,0 +1,132 @@
+"""Which arm to ask first, and after each answer: stop, or ask whom next? Pure functions of what is believed.
+
+Two kinds of query. Where answers can be compared (an option, a number, a short text), agreement is the evidence, and
+`learner.lookahead` plans exactly over all ways in which the next answers may agree. Where they cannot, an answer is
+known by its own evidence only, and the value of asking on is that of keeping the better of two: Pandora's problem
+(Weitzman 1979) with one box to come. Both can skip the cheap arm and return the answer of an earlier call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from learner.joint import JointView
+from learner.lookahead import plan
+from learner.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prospects:
+    """What is believed of the arms on one query.
+
+    Args:
+        quality: Probability that each arm's answer is good, shape (m,).
+        deviation: Standard deviation of (belief after an answer − belief before it), shape (m,).
+        cost_usd: Expected cost of one call, shape (m,).
+        lambda_: Quality per USD.
+        comparable: Probability that answers to this query can be compared, in [0, 1].
+        joint: Who is right together with whom.
+        depth: Most arms that may be asked.
+        margin: Gain in quality below which asking on is not worth the delay.
+    """
+
+    quality: FloatArray
+    deviation: FloatArray
+    cost_usd: FloatArray
+    lambda_: float
+    comparable: float
+    joint: JointView
+    depth: int
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers so far: arms, group of equal answers (first-come numbering), evidence as log-likelihood ratio.
+
+    `is_comparable` is false where no answer could be compared; then every answer is a group of its own.
+    """
+
+    arms: tuple[int, ...]
+    groups: tuple[int, ...]
+    evidence: FloatArray
+    is_comparable: bool
+
+    @classmethod
+    def of(cls, arms: tuple[int, ...], groups: Sequence[int | None], evidence: FloatArray) -> Answers:
+        """Number the groups; an answer that cannot be compared stands alone."""
+        numbers: dict[object, int] = {}
+        # A missing group never equals another one: its own position makes the key unique.
+        keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
+        numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
+        return cls(arms, numbered, evidence, any(g is not None for g in groups))
+
+    def beliefs(self, quality: FloatArray, joint: JointView, *, with_evidence: bool = True) -> FloatArray:
+        """Return the probability of every answer to be right, shape (number of answers,)."""
+        evidence = self.evidence if with_evidence else np.zeros(len(self.arms))
+        own = quality[list(self.arms)]
+        if not self.is_comparable:
+            odds = np.log(own / (1.0 - own)) + evidence
+            alone: FloatArray = 1.0 / (1.0 + np.exp(-odds))
+            return alone
+        posterior = joint.partition(own, self.groups, evidence).posterior
+        return posterior[1 + np.array(self.groups, dtype=np.intp)]
+
+    def best(self, quality: FloatArray, joint: JointView) -> int:
+        """Return the position of the answer to give: of the most believed group, its most believed arm."""
+        belief = self.beliefs(quality, joint)
+        return max(range(len(self.arms)), key=lambda i: (round(float(belief[i]), 12), quality[self.arms[i]]))
+
+
+def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
+    """Return the utility of starting with each kept arm and going on as well as can be, shape (len(kept),)."""
+    index = list(kept)
+    quality, price = prospects.quality[index], prospects.lambda_ * prospects.cost_usd[index]
+    alone = quality - price
+    if prospects.depth < 2 or len(index) < 2:
+        return alone
+    together = alone
+    if prospects.comparable > 0.01:
+        empty = prospects.joint.partition(np.zeros(0), (), np.zeros(0))
+        _, together = plan(empty, prospects.joint, quality, price, depth=min(prospects.depth, len(index)))
+    apart = [
+        expected_best(quality[i], prospects.deviation[k], np.delete(alone, i).max()) - price[i]
+        for i, k in enumerate(index)
+    ]
+    mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * np.array(apart)
+    return mixed
+
+
+def next_values(
+    prospects: Prospects, answers: Answers, right: FloatArray, rest: Sequence[int]
+) -> tuple[float, FloatArray]:
+    """Return the value of stopping now and the utility of asking each arm of `rest`, shape (len(rest),).
+
+    Args:
+        prospects: What is believed before the answers.
+        answers: The answers so far.
+        right: Calibrated probability of each answer to be good, shape (number of answers,).
+        rest: Arms that may be asked.
+    """
+    index = list(rest)
+    price = prospects.lambda_ * prospects.cost_usd[index]
+    now = float(right.max())
+    apart = np.array([expected_best(prospects.quality[i], prospects.deviation[i], now) for i in index]) - price
+    if not answers.is_comparable:
+        return now, apart
+    partition = prospects.joint.partition(prospects.quality[list(answers.arms)], answers.groups, answers.evidence)
+    depth = min(prospects.depth - len(answers.arms), len(index))
+    return plan(partition, prospects.joint, prospects.quality[index], price, depth=depth)
+
+
+def expected_best(mean: float, deviation: float, other: float) -> float:
+    """E[max(X, other)] for X ~ N(mean, deviation²) (Clark, Operations Research 9 (1961) 145)."""
+    if deviation < 1e-9:
+        return max(mean, other)
+    u = (mean - other) / deviation
+    density = math.exp(-0.5 * u * u) / math.sqrt(2.0 * math.pi)
+    return other + deviation * (density + u * 0.5 * (1.0 + math.erf(u / math.sqrt(2.0))))

@@ -1,0 +1,104 @@
+"""What an answer of each arm will cost and how long it will take, learned from the tokens of past calls.
+
+Prices are known and act at once; only token counts are learned: input tokens per character of the request, and output
+tokens per category, shrunk to the arm's mean and that to the pool's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.pool import Arm
+from learner.types import Call, Context, FloatArray
+
+GAMMA = 0.997
+PRIOR_OUTPUT_TOKENS = 250.0
+PRIOR_TOKENS_PER_CHAR = 0.25
+PRIOR_COUNT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class CostView:
+    """An immutable copy that predicts.
+
+    Args:
+        input_usd_per_token: Price, shape (m,).
+        output_usd_per_token: Price, shape (m,).
+        tokens_per_char: Input tokens per character, shape (m,).
+        output_tokens: Per arm and category, shape (m, k).
+        latency_s: Seconds per call, shape (m,).
+    """
+
+    input_usd_per_token: FloatArray
+    output_usd_per_token: FloatArray
+    tokens_per_char: FloatArray
+    output_tokens: FloatArray
+    latency_s: FloatArray
+
+    def predict(self, context: Context) -> FloatArray:
+        """Return the expected cost of one call in USD, shape (m,)."""
+        out = self.output_tokens[:, : len(context.categories)] @ context.categories
+        into = self.tokens_per_char * context.input_chars
+        cost: FloatArray = into * self.input_usd_per_token + out * self.output_usd_per_token
+        return cost
+
+
+@dataclass(slots=True)
+class Cost:
+    """Discounted token counts of every arm; the arm order is the state's."""
+
+    arms: list[Arm] = field(default_factory=list)
+    calls: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    output_tokens: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    chars: FloatArray = field(default_factory=lambda: np.zeros(0))
+    input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
+    seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def set_arm(self, index: int, arm: Arm, categories: int) -> None:
+        """Add an arm at the end, or replace its prices."""
+        if index < len(self.arms):
+            self.arms[index] = arm
+            return
+        self.arms.append(arm)
+        for name in ("calls", "output_tokens"):
+            setattr(self, name, np.vstack([getattr(self, name).reshape(-1, categories), np.zeros(categories)]))
+        for name in ("chars", "input_tokens", "seconds"):
+            setattr(self, name, np.append(getattr(self, name), 0.0))
+
+    def set_categories(self, categories: int) -> None:
+        """Make room for categories that were added."""
+        missing = categories - self.calls.shape[1]
+        if missing > 0:
+            self.calls = np.pad(self.calls, ((0, 0), (0, missing)))
+            self.output_tokens = np.pad(self.output_tokens, ((0, 0), (0, missing)))
+
+    def observe(self, index: int, context: Context, call: Call) -> None:
+        """Learn the tokens and the latency of one call that was answered."""
+        share = np.pad(context.categories, (0, self.calls.shape[1] - len(context.categories)))
+        self.calls[index] = self.calls[index] * GAMMA + share
+        self.output_tokens[index] = self.output_tokens[index] * GAMMA + share * call.output_tokens
+        self.chars[index] = self.chars[index] * GAMMA + context.input_chars
+        self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
+        self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
+
+    def expected_output_tokens(self) -> FloatArray:
+        """Output tokens per arm and category, shape (m, k)."""
+        calls, tokens = self.calls.sum(axis=1), self.output_tokens.sum(axis=1)
+        pool = (tokens.sum() + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / (calls.sum() + PRIOR_COUNT)
+        arm = (tokens + PRIOR_COUNT * pool) / (calls + PRIOR_COUNT)
+        expected: FloatArray = (self.output_tokens + PRIOR_COUNT * arm[:, None]) / (self.calls + PRIOR_COUNT)
+        return expected
+
+    def view(self) -> CostView:
+        """Return an immutable copy for readers."""
+        prior_chars = 400.0
+        ratio = (self.input_tokens + prior_chars * PRIOR_TOKENS_PER_CHAR) / (self.chars + prior_chars)
+        return CostView(
+            input_usd_per_token=np.array([arm.input_usd_per_mtok for arm in self.arms]) / 1e6,
+            output_usd_per_token=np.array([arm.output_usd_per_mtok for arm in self.arms]) / 1e6,
+            tokens_per_char=ratio,
+            output_tokens=self.expected_output_tokens(),
+            latency_s=self.seconds / np.maximum(self.calls.sum(axis=1), 1e-9),
+        )

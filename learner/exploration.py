@@ -1,0 +1,125 @@
+"""From utilities to a draw whose propensity is true, and what exploration may cost.
+
+The first arm is always drawn from a distribution: a sharp softmax over the utilities, mixed with a small share ε for
+every arm worth exploring. The stored propensity is the probability of the arm under exactly this distribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learner.types import FloatArray
+
+TEMPERATURE = 0.004
+DAY_S = 86_400.0
+
+
+def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatArray) -> FloatArray:
+    """Turn utilities into a selection distribution in which arm i keeps at least `floors[i]`.
+
+    p = (1 − Σ floors) · softmax(u / T) + floors: importance weights stay below 1 / min(floors > 0).
+
+    Args:
+        utilities: Expected quality minus λ times cost, shape (k,), finite.
+        temperature: Softmax temperature > 0 in units of quality.
+        floors: Least probability of every arm, shape (k,), sum in [0, 1].
+
+    Returns:
+        Probabilities, shape (k,), summing to 1.
+
+    Raises:
+        ValueError: no arm, a utility is not finite, or the floors do not fit.
+
+    Example:
+        >>> mix_with_floor(np.zeros(2), temperature=1.0, floors=np.full(2, 0.1))
+        array([0.5, 0.5])
+    """
+    if not len(utilities) or not np.isfinite(utilities).all():
+        raise ValueError(f"utilities must be finite and not empty, got {utilities}")
+    if temperature <= 0.0 or (floors < 0.0).any() or floors.sum() > 1.0:
+        raise ValueError(f"need temperature > 0 and floors >= 0 that sum to at most 1, got {temperature}, {floors}")
+    weight = np.exp(np.maximum((utilities - utilities.max()) / temperature, -700.0))
+    mixed = (1.0 - floors.sum()) * weight / weight.sum() + floors
+    probabilities: FloatArray = mixed / mixed.sum()
+    return probabilities
+
+
+def floors_for(
+    *, extra_usd: FloatArray, uncertainty: FloatArray, allowance_usd: float, most: float = 0.1
+) -> FloatArray:
+    """Share exploration among arms so that its expected extra cost per request stays within an allowance.
+
+    Arms are explored in proportion to how uncertain they are per USD of extra cost.
+
+    Args:
+        extra_usd: Extra cost of each arm over the preferred one, USD per request, shape (k,); negative counts as 0.
+        uncertainty: Standard deviation of each arm's quality, shape (k,).
+        allowance_usd: Expected extra cost allowed per request, USD ≥ 0.
+        most: Largest sum of all floors.
+
+    Returns:
+        Floors, shape (k,), sum ≤ `most`; expected extra cost ≤ `allowance_usd`.
+    """
+    if allowance_usd <= 0.0 or not len(extra_usd):
+        return np.zeros(len(extra_usd))
+    extra = np.maximum(extra_usd, 0.0)
+    price = extra + allowance_usd
+    share = uncertainty / price
+    share = most * share / max(share.sum(), 1e-12)
+    cost = float(share @ extra)
+    floors: FloatArray = share * min(1.0, allowance_usd / max(cost, 1e-12))
+    return floors
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What exploration has cost against what it may: a share of all spend, and USD a day.
+
+    Args:
+        max_share: Largest share of all spend, in [0, 1].
+        max_usd_per_day: Largest spend in one day of 86,400 s.
+        advance_usd: May be spent before any request was paid, so that learning can start.
+    """
+
+    max_share: float = 0.1
+    max_usd_per_day: float = 5.0
+    advance_usd: float = 0.0
+    total_usd: float = 0.0
+    explored_usd: float = 0.0
+    day: int = 0
+    today_usd: float = 0.0
+
+    def spend(self, *, usd: float, explored_usd: float, at_s: float) -> None:
+        """Account spend at a time in unix seconds; `explored_usd` is the part that exploration caused."""
+        day = int(at_s // DAY_S)
+        if day != self.day:
+            self.day, self.today_usd = day, 0.0
+        self.total_usd += usd
+        self.explored_usd += explored_usd
+        self.today_usd += explored_usd
+
+    @property
+    def allowance_usd(self) -> float:
+        """What exploration may still spend now, USD; never negative."""
+        by_share = self.max_share * self.total_usd + self.advance_usd - self.explored_usd
+        return max(0.0, min(by_share, self.max_usd_per_day - self.today_usd))
+
+
+def shadow_arms(costs_usd: FloatArray, uncertainty: FloatArray, *, allowance_usd: float, most: int) -> list[int]:
+    """Choose which arms to ask in the background for a comparison: the most uncertain per USD that the allowance pays.
+
+    Args:
+        costs_usd: Expected cost of each arm, USD, shape (k,).
+        uncertainty: Worth of one more observation of each arm, shape (k,); 0 for arms that were asked already.
+        allowance_usd: What may be spent on this comparison.
+        most: Largest number of arms.
+    """
+    chosen: list[int] = []
+    left = allowance_usd
+    for i in np.argsort(-uncertainty / np.maximum(costs_usd, 1e-9)):
+        if len(chosen) < most and uncertainty[i] > 0.0 and costs_usd[i] <= left:
+            chosen.append(int(i))
+            left -= float(costs_usd[i])
+    return chosen

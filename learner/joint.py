@@ -1,0 +1,170 @@
+"""Who is right together with whom: a joint model of the answers to one query, and what agreement says.
+
+Difficulty z ~ N(0, 1) is common to all arms and takes five Gauss-Hermite nodes. At node j arm m is right with
+probability a_mj = σ(l_m + s·z_j), independently of the others; the level l_m is such that Σ_j w_j a_mj is the arm's
+quality. Right answers are equal; wrong answers coincide like the tables of a Chinese restaurant with chance c. So the
+probability of every partition of the answers into equal ones, together with which group is right, has a closed form,
+and the posterior of each group allows for arms that err together. `s` and `c` are inferred from the partitions
+themselves, without any label, over a small grid; thumbs then set the level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.types import FloatArray
+
+NODES, _weights = np.polynomial.hermite_e.hermegauss(5)
+NODE_WEIGHTS = _weights / _weights.sum()
+SPREADS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+COINCIDENCES = np.array([0.04, 0.06, 0.09, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36])
+PRIOR_SPREAD, PRIOR_COINCIDENCE = 2.0, 0.16
+GAMMA = 0.998
+MAX_ANSWERS = 24
+
+
+def right_probabilities(quality: FloatArray, spread: float) -> FloatArray:
+    """Return a_mj with Σ_j w_j a_mj = quality[m]: the logistic-normal closed form, then two Newton steps.
+
+    Args:
+        quality: Marginal probabilities to be right, shape (m,).
+        spread: s ≥ 0, how strongly difficulty moves every arm.
+
+    Returns:
+        Probabilities at each node, shape (m, 5).
+    """
+    q = np.clip(quality, 1e-3, 1.0 - 1e-3)
+    level = np.log(q / (1.0 - q)) * math.sqrt(1.0 + math.pi / 8.0 * spread * spread)
+    for _ in range(2):
+        a = 1.0 / (1.0 + np.exp(-(level[:, None] + spread * NODES)))
+        level = level - (a @ NODE_WEIGHTS - q) / np.maximum((a * (1.0 - a)) @ NODE_WEIGHTS, 1e-6)
+    right: FloatArray = 1.0 / (1.0 + np.exp(-(level[:, None] + spread * NODES)))
+    return right
+
+
+def coincidence_law(sizes: Sequence[int], c: float) -> float:
+    """Log-probability that wrong answers fall into groups of these sizes (Chinese restaurant, Pitman 2006 §3.1).
+
+    The n-th wrong answer equals a given earlier group of size k with probability k·c / (1 − c + (n − 1)·c).
+    """
+    count = sum(sizes)
+    tables = sum(math.log1p(-c) + (size - 1) * math.log(c) + math.lgamma(size) for size in sizes)
+    return tables - sum(math.log(1.0 - c + i * c) for i in range(count))
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One query's answers, grouped by equality, under the joint model.
+
+    Args:
+        right: a_mj of the arms that answered, shape (r, 5).
+        groups: Group of each answer, length r.
+        sizes: Answers in each group, length G.
+        mass: P(partition, evidence, hypothesis h, node j), shape (G + 1, 5); h = 0: no group is right.
+    """
+
+    right: FloatArray
+    groups: tuple[int, ...]
+    sizes: tuple[int, ...]
+    mass: FloatArray
+
+    @property
+    def posterior(self) -> FloatArray:
+        """Probability of each hypothesis, shape (G + 1,); entry 0: no answer is right."""
+        total = self.mass.sum(axis=1)
+        posterior: FloatArray = total / total.sum()
+        return posterior
+
+    def told(self, group: int, belief: float) -> Partition:
+        """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
+        before = min(max(float(self.posterior[1 + group]), 1e-6), 1.0 - 1e-6)
+        scale = np.full(len(self.mass), (1.0 - belief) / (1.0 - before))
+        scale[1 + group] = belief / before
+        return Partition(self.right, self.groups, self.sizes, self.mass * scale[:, None])
+
+    def credits(self) -> tuple[FloatArray, FloatArray]:
+        """Return what this query teaches of each arm's quality, free of how hard the query happened to be.
+
+        With the posterior over (hypothesis, node), r_mj = P(m right, node j) and n_j = P(node j), one Newton step on
+        the level l_m moves by Σ_j (r_mj − n_j a_mj) against the curvature Σ_j n_j a_mj (1 − a_mj). Expressed in
+        quality: a label of weight curvature / D_m and value q_m + residual / weight, with D_m = dq_m / dl_m. An arm
+        asked only on hard queries, as after a deferral, is thereby not blamed for them.
+
+        Returns:
+            Residuals, shape (r,), and weights ≥ 0, shape (r,).
+        """
+        belief = self.mass / self.mass.sum()
+        node = belief.sum(axis=0)
+        won = belief[1 + np.array(self.groups, dtype=np.intp)]
+        slope = self.right * (1.0 - self.right)
+        residual = (won - node * self.right).sum(axis=1)
+        weight: FloatArray = (slope @ node) / (slope @ NODE_WEIGHTS)
+        return residual, weight
+
+
+@dataclass(frozen=True, slots=True)
+class JointView:
+    """The joint model with fixed spread s and coincidence c."""
+
+    spread: float = PRIOR_SPREAD
+    coincidence: float = PRIOR_COINCIDENCE
+
+    def right(self, quality: FloatArray) -> FloatArray:
+        """Return a_mj for arms of these qualities, shape (m, 5)."""
+        return right_probabilities(quality, self.spread)
+
+    def partition(self, quality: FloatArray, groups: tuple[int, ...], evidence: FloatArray) -> Partition:
+        """Build the posterior of one query.
+
+        Args:
+            quality: Believed quality of the arms that answered, shape (r,), r ≤ 24.
+            groups: Group of each answer, numbered from 0 in order of appearance.
+            evidence: Log-likelihood ratio that each answer is good, shape (r,); a group has its members' mean.
+        """
+        right = self.right(quality)
+        sizes = tuple(groups.count(g) for g in range(max(groups, default=-1) + 1))
+        mass = np.empty((len(sizes) + 1, len(NODES)))
+        wrong = 1.0 - right
+        for h in range(len(sizes) + 1):
+            mine = np.array([g == h - 1 for g in groups], dtype=bool)
+            others = [size for g, size in enumerate(sizes) if g != h - 1]
+            said = float(evidence[mine].mean()) if mine.any() else 0.0
+            mass[h] = np.where(mine[:, None], right, wrong).prod(axis=0) if len(groups) else 1.0
+            mass[h] *= NODE_WEIGHTS * math.exp(coincidence_law(others, self.coincidence) + said)
+        return Partition(right, groups, sizes, mass)
+
+
+@dataclass(slots=True)
+class Joint:
+    """The mutable half: log-likelihood of the partitions seen, over the grid of s and c, discounted."""
+
+    loglik: FloatArray = field(default_factory=lambda: np.zeros((len(SPREADS), len(COINCIDENCES))))
+
+    def observe(self, quality: FloatArray, groups: tuple[int, ...]) -> None:
+        """Weigh every (s, c) by how well it foretold one partition.
+
+        Args:
+            quality: Believed quality of the arms that answered, shape (r,), r ≥ 2.
+            groups: Group of each answer.
+        """
+        sizes = [groups.count(g) for g in range(max(groups) + 1)]
+        hypotheses = range(len(sizes) + 1)
+        others = [[size for g, size in enumerate(sizes) if g != h - 1] for h in hypotheses]
+        law = np.exp([[coincidence_law(o, float(c)) for c in COINCIDENCES] for o in others])
+        mine = np.array([[g == h - 1 for g in groups] for h in hypotheses])
+        at_node = np.empty((len(SPREADS), len(sizes) + 1))
+        for i, spread in enumerate(SPREADS):
+            right = right_probabilities(quality, float(spread))
+            product = np.where(mine[:, :, None], right, 1.0 - right).prod(axis=1)
+            at_node[i] = product @ NODE_WEIGHTS
+        self.loglik = GAMMA * self.loglik + np.log(at_node @ law)
+
+    def view(self) -> JointView:
+        """Return the most probable (s, c) under a wide prior."""
+        prior = -2.0 * (SPREADS - PRIOR_SPREAD)[:, None] ** 2 - 2.0 * np.log(COINCIDENCES / PRIOR_COINCIDENCE) ** 2
+        s, c = np.unravel_index(int((self.loglik + prior).argmax()), prior.shape)
+        return JointView(float(SPREADS[s]), float(COINCIDENCES[c]))

@@ -1,0 +1,82 @@
+"""From what happened to what is learned: labels for the answers of one request.
+
+Without any thumb, agreement labels the answers (`labels_of`); a thumb or rating then overrules it (`rated_labels`): it
+sets the belief in the answer that was served, and by Jeffrey's rule the beliefs in all others, so that one thumb labels
+every arm that gave the same answer, and the other way round every arm that did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from learner.estimators import logit, sigmoid
+from learner.joint import Partition
+from learner.policy import Answered, View
+from learner.quality import Label
+from learner.types import Context, FloatArray, Rated
+
+UNLABELLED_WEIGHT = 0.5
+THUMB_FLIP = 0.06
+LEAST_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RatedLabels:
+    """What one rating teaches: the stacker's example, and a label for every arm that answered."""
+
+    arm: int
+    features: Mapping[str, float]
+    prior_logit: float
+    value: float
+    moved: float
+    labels: Mapping[int, Label]
+
+
+def partition_of(view: View, context: Context, answered: Answered) -> tuple[FloatArray, Partition]:
+    """Return the believed qualities of the arms that answered and the posterior over their answers."""
+    quality = view.quality.predict(context).mean[list(answered.arms)]
+    return quality, view.joint.partition(quality, answered.answers.groups, answered.answers.evidence)
+
+
+def agreement_labels(view: View, context: Context, answered: Answered) -> dict[int, Label]:
+    """Label answers by who agrees with whom; nothing where they cannot be compared or there is only one."""
+    if not answered.answers.is_comparable or len(answered.arms) < 2:
+        return {}
+    quality, partition = partition_of(view, context, answered)
+    return to_labels(answered.arms, quality, partition, trust=UNLABELLED_WEIGHT)
+
+
+def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, *, trust: float) -> dict[int, Label]:
+    """Turn a posterior into labels; `trust` in (0, 1] is the share of an observation that one of them counts for."""
+    residual, weight = partition.credits()
+    counted = np.maximum(trust * weight, LEAST_WEIGHT)
+    values = np.clip(quality + residual / counted, -0.5, 1.5)
+    return {arm: Label(float(w), float(v)) for arm, w, v in zip(arms, counted, values, strict=True)}
+
+
+def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | None:
+    """Label the answers of a request by a rating of the one that was served; None where no arm answered it."""
+    if rated.served.answered_step not in answered.steps:
+        return None
+    at = answered.steps.index(rated.served.answered_step)
+    arm, features, prior = answered.arms[at], answered.features[at], float(answered.prior_logits[at])
+    value = believed(rated, float(answered.right[at]))
+    own = float(view.quality.predict(rated.served.context).mean[arm])
+    moved = sigmoid(logit(own) + view.stacker.evidence(features)) - own
+    labels = {arm: Label(1.0, value)}
+    if answered.answers.is_comparable:
+        quality, partition = partition_of(view, rated.served.context, answered)
+        told = partition.told(answered.answers.groups[at], min(max(value, 0.005), 0.995))
+        labels = to_labels(answered.arms, quality, told, trust=1.0)
+    return RatedLabels(arm, features, prior, rated.reward, moved, labels)
+
+
+def believed(rated: Rated, before: float) -> float:
+    """Probability that the answer is good after the rating: a thumb may be a mistake, a rating is taken as it is."""
+    if not rated.is_binary:
+        return rated.reward
+    said = logit(1.0 - THUMB_FLIP)
+    return sigmoid(logit(before) + (said if rated.reward >= 0.5 else -said))

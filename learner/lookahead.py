@@ -1,0 +1,163 @@
+"""Exact planning over the ways in which the next answers may agree: optimal stopping by backward induction.
+
+A state is the set of arms asked and the partition of their answers. Its mass under the joint model does not depend on
+the order of asking, so states are shared between orders, and the tree of depth 3 over 10 arms has some hundreds of
+states. Index tables depend on the numbers of arms, groups and steps only and are kept; a plan is then a few array
+operations per level.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.joint import JointView, Partition
+from learner.types import FloatArray
+
+IntArray = NDArray[np.intp]
+State = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class Table:
+    """States reachable from groups of `sizes` by asking up to `depth` of k further arms, as index arrays.
+
+    For level d: `parent[d]` and `factor[d]` say from which hypothesis of which state of the level above each
+    (state, hypothesis) comes, and which of [a; 1 − a] it multiplies; `next_arm[d]` and `child[d]` list, for every
+    state, the arms that may be asked and the states to which each outcome leads.
+    """
+
+    def __init__(self, k: int, sizes: tuple[int, ...], depth: int) -> None:
+        self.sizes = sizes
+        self.depth = depth
+        self.levels: list[list[State]] = [[((), ())]]
+        self.parent: list[IntArray] = []
+        self.factor: list[IntArray] = []
+        self.next_arm: list[IntArray] = []
+        self.child: list[IntArray] = []
+        for d in range(1, depth + 1):
+            self._grow(k, d)
+        for d in range(depth):
+            self._link(k, d)
+
+    def groups(self, state: State) -> int:
+        """Number of groups of a state, those of the root included."""
+        return max((len(self.sizes) - 1, *state[1])) + 1
+
+    def _grow(self, k: int, d: int) -> None:
+        hypotheses = 1 + len(self.sizes) + d
+        states: list[State] = []
+        parent: list[int] = []
+        factor: list[int] = []
+        for p, (arms, joined) in enumerate(self.levels[-1]):
+            known = self.groups((arms, joined))
+            for arm in range(arms[-1] + 1 if arms else 0, k):
+                for outcome in range(known + 1):
+                    states.append(((*arms, arm), (*joined, outcome)))
+                    for h in range(hypotheses):
+                        # A hypothesis about a group founded just now was "none" before.
+                        parent.append(p * (hypotheses - 1) + (h if h <= known else 0))
+                        factor.append(arm if h == outcome + 1 else k + arm)
+        self.levels.append(states)
+        self.parent.append(np.array(parent, dtype=np.intp))
+        self.factor.append(np.array(factor, dtype=np.intp))
+
+    def _link(self, k: int, d: int) -> None:
+        position = {state: i for i, state in enumerate(self.levels[d + 1])}
+        nowhere, outcomes = len(position), len(self.sizes) + d + 1
+        next_arm, child = [], []
+        for arms, joined in self.levels[d]:
+            rest = [arm for arm in range(k) if arm not in arms]
+            known = self.groups((arms, joined))
+            rows = np.full((len(rest), outcomes), nowhere, dtype=np.intp)
+            for i, arm in enumerate(rest):
+                for outcome in range(known + 1):
+                    rows[i, outcome] = position[self._canonical((*arms, arm), (*joined, outcome))]
+            next_arm.append(rest)
+            child.append(rows)
+        self.next_arm.append(np.array(next_arm, dtype=np.intp))
+        self.child.append(np.array(child))
+
+    def _canonical(self, arms: tuple[int, ...], joined: tuple[int, ...]) -> State:
+        """The same state with its arms in order and its new groups numbered by first appearance."""
+        order = sorted(range(len(arms)), key=arms.__getitem__)
+        root, names = len(self.sizes), dict[int, int]()
+        renamed = [
+            joined[i] if joined[i] < root else names.setdefault(joined[i], root + len(names)) for i in order
+        ]  # fmt: skip
+        return tuple(arms[i] for i in order), tuple(renamed)
+
+    @lru_cache(maxsize=32)  # noqa: B019 - tables live as long as the process and are few
+    def law(self, coincidence: float) -> list[FloatArray]:
+        """Probability of the wrong answers' coincidences since the root, per level, shape (states, hypotheses)."""
+        return [
+            np.array([[self._chance(state, h, coincidence) for h in range(1 + len(self.sizes) + d)] for state in level])
+            for d, level in enumerate(self.levels[1:], start=1)
+        ]
+
+    def _chance(self, state: State, hypothesis: int, c: float) -> float:
+        """Chinese-restaurant chance of the wrong answers among the new ones; 0 for hypotheses a state lacks."""
+        if hypothesis > self.groups(state):
+            return 0.0
+        sizes = list(self.sizes)
+        wrong = sum(sizes) - (sizes[hypothesis - 1] if 1 <= hypothesis <= len(sizes) else 0)
+        chance = 1.0
+        for joined in state[1]:
+            if joined == len(sizes):
+                sizes.append(0)
+            if joined + 1 != hypothesis:
+                chance *= (sizes[joined] * c if sizes[joined] else 1.0 - c) / (1.0 - c + wrong * c)
+                wrong += 1
+            sizes[joined] += 1
+        return chance
+
+
+@lru_cache(maxsize=1024)
+def table(k: int, sizes: tuple[int, ...], depth: int) -> Table:
+    """Return the index tables for k arms to ask, groups of these sizes so far, and this many steps."""
+    return Table(k, sizes, depth)
+
+
+def plan(
+    partition: Partition, joint: JointView, quality: FloatArray, price: FloatArray, *, depth: int
+) -> tuple[float, FloatArray]:
+    """Value of stopping now and of asking each further arm, when everything after is done as well as can be.
+
+    V(state) = max( max_g P(g right | state), max_m [ −price_m + Σ_outcomes P(outcome | state) V(next) ] ).
+
+    Args:
+        partition: The answers so far.
+        joint: The joint model.
+        quality: Believed quality of the k arms that may be asked, shape (k,).
+        price: λ times their expected cost, shape (k,), in quality.
+        depth: Most further arms to ask, 1 ≤ depth ≤ k.
+
+    Returns:
+        The probability that the leading answer is right (0 before any answer), and the values, shape (k,).
+    """
+    index = table(len(quality), partition.sizes, depth)
+    right = joint.right(quality)
+    factors = np.concatenate([right, 1.0 - right])
+    laws = index.law(joint.coincidence)
+    likelihood = partition.mass
+    totals, leading = [float(partition.mass.sum())], [float(partition.mass[1:].sum(axis=1).max(initial=0.0))]
+    levels: list[tuple[FloatArray, FloatArray]] = []
+    for d in range(depth):
+        likelihood = likelihood.take(index.parent[d], axis=0)
+        likelihood *= factors.take(index.factor[d], axis=0)
+        mass = likelihood.sum(axis=1).reshape(laws[d].shape) * laws[d]
+        levels.append((mass.sum(axis=1), mass[:, 1:].max(axis=1)))
+    value = levels[-1][1]
+    for d in range(depth - 1, 0, -1):
+        total, best = levels[d - 1]
+        value = np.maximum(best, _ask(index, d, value, price, total).max(axis=1))
+    asked = _ask(index, 0, value, price, np.array(totals))[0]
+    return leading[0] / totals[0], asked / totals[0]
+
+
+def _ask(index: Table, d: int, value: FloatArray, price: FloatArray, total: FloatArray) -> FloatArray:
+    """Unnormalised value of asking each arm in each state of level d, shape (states, arms left)."""
+    after = np.append(value, 0.0).take(index.child[d]).sum(axis=2)
+    asked: FloatArray = after - price.take(index.next_arm[d]) * total[:, None]
+    return asked

@@ -1,0 +1,245 @@
+"""The readers' half of the learner: an immutable view that decides.
+
+A `View` is published by the state after each batch of learning and swapped in by one assignment. Deciding is pure: the
+same view, context, limits and generator give the same decision. `decide` chooses the first arm; after each answer
+`next_step` says whether to stop, and with which answer, or whom to ask next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from learner.cascade import Answers, Prospects, first_values, next_values
+from learner.cost import CostView
+from learner.errors import FeatureMismatch
+from learner.estimators import logit
+from learner.exploration import TEMPERATURE, floors_for, mix_with_floor, shadow_arms
+from learner.joint import JointView
+from learner.judges import StackerView, features_of, worth_usd
+from learner.pool import Arm, eligible
+from learner.quality import Belief, QualityView
+from learner.taxonomy import Taxonomy
+from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Return the answer of call `step`; `confidence` is the calibrated probability that it is good."""
+
+    step: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Call `arm` next; `gain` is the expected gain in utility."""
+
+    arm: str
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answers of one request so far, as the policy sees them.
+
+    `steps` and `arms` name the calls that were answered, `right` the probability that each answer is good (calibrated),
+    `prior_logits` the log-odds before the evidence, `features` the evidence of each.
+    """
+
+    steps: tuple[int, ...]
+    arms: tuple[int, ...]
+    answers: Answers
+    right: FloatArray
+    prior_logits: FloatArray
+    features: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a decision needs; arrays are indexed like `arms`."""
+
+    arms: tuple[Arm, ...]
+    feature_version: str
+    taxonomy: Taxonomy
+    quality: QualityView
+    cost: CostView
+    stacker: StackerView
+    joint: JointView
+    deviations: FloatArray
+    comparability: FloatArray
+    lambda_: float
+    allowance_usd: float
+    request_usd: float
+    parameters: Parameters
+
+    def index(self, arm_id: str) -> int:
+        """Return the position of an arm."""
+        return next(i for i, arm in enumerate(self.arms) if arm.id == arm_id)
+
+    def check(self, context: Context) -> None:
+        """Refuse a context of other features.
+
+        Raises:
+            FeatureMismatch: its version is not this view's.
+        """
+        if context.version != self.feature_version:
+            raise FeatureMismatch(f"the context has features {context.version}, this state {self.feature_version}")
+
+    def prospects(self, context: Context, limits: Limits) -> Prospects:
+        """Collect what is believed of every arm on one query, for the cascade."""
+        comparable = float(self.comparability[: len(context.categories)] @ context.categories)
+        return Prospects(
+            quality=self.quality.predict(context).mean,
+            deviation=self.deviations,
+            cost_usd=self.cost.predict(context),
+            lambda_=self.lambda_ * limits.price_factor,
+            comparable=comparable,
+            joint=self.joint,
+            depth=min(limits.depth or self.parameters.depth, self.parameters.depth),
+            margin=self.parameters.margin,
+        )
+
+    def decide(self, context: Context, limits: Limits, rng: np.random.Generator) -> Decision:
+        """Choose the first arm for a query.
+
+        Raises:
+            NoEligibleArm: the limits left no arm.
+            FeatureMismatch: the context has other features.
+        """
+        self.check(context)
+        belief = self.quality.predict(context)
+        prospects = self.prospects(context, limits)
+        kept = self._affordable(eligible(self.arms, limits), belief, prospects.cost_usd, limits)
+        values = first_values(prospects, kept)
+        floors = self._floors(values, belief, prospects, kept, limits)
+        probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
+        drawn = int(rng.choice(len(kept), p=probabilities))
+        explored = bool(values[drawn] < values.max() - 4 * TEMPERATURE)
+        ids = [self.arms[i].id for i in kept]
+        return Decision(
+            arm=ids[drawn],
+            probabilities=dict(zip(ids, probabilities.tolist(), strict=True)),
+            propensity=float(probabilities[drawn]),
+            scores=dict(zip(ids, values.tolist(), strict=True)),
+            qualities=dict(zip(ids, belief.mean[kept].tolist(), strict=True)),
+            costs_usd=dict(zip(ids, prospects.cost_usd[kept].tolist(), strict=True)),
+            lambda_=prospects.lambda_,
+            stage=stage_of(belief, explored),
+            explored=explored,
+            policy_version=self.parameters.name,
+            category=self.taxonomy.names[int(context.categories.argmax())],
+        )
+
+    @staticmethod
+    def _affordable(kept: list[int], belief: Belief, cost_usd: FloatArray, limits: Limits) -> list[int]:
+        """Keep arms within `max_cost_usd` and above `min_quality`; where none is, the cheapest, or the best."""
+        if limits.max_cost_usd is not None:
+            cheap = [i for i in kept if cost_usd[i] <= limits.max_cost_usd]
+            kept = cheap or [min(kept, key=lambda i: cost_usd[i])]
+        if limits.min_quality is not None:
+            good = [i for i in kept if belief.mean[i] >= limits.min_quality]
+            kept = good or [max(kept, key=lambda i: belief.mean[i])]
+        return kept
+
+    def _floors(
+        self, values: FloatArray, belief: Belief, prospects: Prospects, kept: list[int], limits: Limits
+    ) -> FloatArray:
+        if not limits.explore or len(kept) < 2:
+            return np.zeros(len(kept))
+        cost = prospects.cost_usd[kept]
+        return floors_for(
+            extra_usd=cost - cost[int(values.argmax())],
+            uncertainty=np.sqrt(belief.variance[kept]),
+            allowance_usd=min(self.allowance_usd, 0.02 * self.request_usd),
+            most=0.05,
+        )
+
+    def answered(self, context: Context, calls: Sequence[Call], scores: Sequence[JudgeScore]) -> Answered:
+        """Judge the answers that are there: who agrees with whom, and what every signal says."""
+        known = {arm.id: i for i, arm in enumerate(self.arms)}
+        done = [c for c in calls if c.outcome == "ok" and c.purpose in ("answer", "shadow", "quiz") and c.arm in known]
+        arms = tuple(known[c.arm] for c in done)
+        expected = self.cost.output_tokens[:, : len(context.categories)] @ context.categories
+        features = tuple(
+            features_of(
+                call.evidence,
+                [s for s in scores if s.step == call.step],
+                output_tokens=call.output_tokens,
+                expected_tokens=float(expected[arm]),
+            )
+            for call, arm in zip(done, arms, strict=True)
+        )
+        evidence = np.array([self.stacker.evidence(f) for f in features])
+        answers = Answers.of(arms, [c.group for c in done], evidence)
+        quality = self.quality.predict(context).mean
+        before = answers.beliefs(quality, self.joint, with_evidence=False)
+        prior_logits = np.array([logit(float(p)) for p in before])
+        right = np.array(
+            [self.stacker.calibrated(float(a), float(e)) for a, e in zip(prior_logits, evidence, strict=True)]
+        )
+        return Answered(tuple(c.step for c in done), arms, answers, right, prior_logits, features)
+
+    def next_step(
+        self, context: Context, limits: Limits, calls: Sequence[Call], scores: Sequence[JudgeScore]
+    ) -> Stop | Ask:
+        """Say whether to return an answer or to ask one more arm.
+
+        Args:
+            context: Features of the query.
+            limits: The request's limits; failing arms stand in `unavailable`.
+            calls: All calls of the request so far, at least one of them answered.
+            scores: The judges' scores of these answers.
+        """
+        answered = self.answered(context, calls, scores)
+        prospects = self.prospects(context, limits)
+        best = answered.answers.best(prospects.quality, self.joint)
+        stop = Stop(answered.steps[best], float(answered.right[best]))
+        rest = [i for i in eligible(self.arms, limits) if i not in answered.arms]
+        spent = sum(call.cost_usd for call in calls)
+        if limits.max_cost_usd is not None:
+            rest = [i for i in rest if spent + prospects.cost_usd[i] <= limits.max_cost_usd]
+        if len(answered.arms) >= prospects.depth or not rest:
+            return stop
+        stay, values = next_values(prospects, answered.answers, answered.right, rest)
+        gain = float(values.max() - stay)
+        return Ask(self.arms[rest[int(values.argmax())]].id, gain) if gain > prospects.margin else stop
+
+    def wanted_judges(self, right: float, costs_usd: Mapping[str, float], limits: Limits) -> list[str]:
+        """Return the judges whose opinion on an answer is worth more than it costs.
+
+        Args:
+            right: Present probability that the answer is good.
+            costs_usd: Price of one opinion of each judge.
+            limits: The request's limits (its dial scales λ).
+        """
+        price = self.lambda_ * limits.price_factor
+        weights = {j: self.stacker.weights.get(f"judge:{j}", 0.5) for j in costs_usd}
+        return [j for j, usd in costs_usd.items() if worth_usd(p=right, weight=weights[j], lambda_=price) > usd]
+
+    def shadows(
+        self, context: Context, asked: Sequence[str], rng: np.random.Generator, *, reserved_usd: float = 0.0
+    ) -> list[str]:
+        """Choose arms to answer this query in the background, so that all learn from one comparison.
+
+        Asks only where the exploration allowance, less what comparisons under way have reserved, pays for it; most
+        queries get none.
+        """
+        costs = self.cost.predict(context)
+        worth = np.sqrt(self.quality.predict(context).variance)
+        for i, arm in enumerate(self.arms):
+            if arm.id in asked or not arm.is_routable or arm.state not in ("registered", "exploring", "active"):
+                worth[i] = 0.0
+        budget = (self.allowance_usd - reserved_usd) * float(rng.uniform(0.2, 1.0))
+        chosen = shadow_arms(costs, worth, allowance_usd=budget, most=self.parameters.shadow_arms)
+        # A comparison of fewer than three answers says little about who is right.
+        return [self.arms[i].id for i in chosen] if len(chosen) + len(asked) >= 3 else []
+
+
+def stage_of(belief: Belief, explored: bool) -> Stage:
+    """Name what decided: exploration, the learned router's context, or the taxonomy's cells."""
+    if explored:
+        return "explore"
+    return "learned" if belief.is_contextual else "taxonomy"

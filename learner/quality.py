@@ -1,0 +1,218 @@
+"""How good each arm's answer to a query will be, before it is called: shrunken cells first, context as evidence grows.
+
+Three levels, each shrunk to the one above it: an arm's mean leans on the pool's (tilted by price, or on the operator's
+`prior_quality`), a category's mean for an arm leans on the arm's mean shifted by how hard the category is for all,
+and a ridge on what the cells leave unexplained adds the context. Two gates, one for familiar and one for unfamiliar
+queries, give the ridge a say only as far as its own predictions, made before each label, were the better ones.
+All counts are discounted per observation of the arm, so that old evidence fades. `Quality` is the writer's mutable
+half, `QualityView` the readers' immutable one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.errors import InvalidObservation
+from learner.estimators import DiscountedRidge, logit, sigmoid
+from learner.pool import Arm
+from learner.types import Context, FloatArray
+
+GAMMA = 0.997
+ARM_PRIOR_COUNT = 4.0
+STATED_PRIOR_COUNT = 20.0
+CELL_PRIOR_COUNT = 12.0
+SHIFT_PRIOR_COUNT = 12.0
+POOL_PRIOR_QUALITY = 0.6
+QUALITY_PER_PRICE_DECADE = 0.08
+NOISE_VARIANCE = 0.2
+RIDGE_PRECISION = 20.0
+FAMILIAR = 0.5
+GATE_PRIOR_LOGIT = (-2.0, -1.0)
+GATE_BOUND = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is known of one answer's quality: a value, and how many observations it counts for.
+
+    The value is the answer's probability of being good, corrected for how hard the query was: it may leave [0, 1].
+    """
+
+    weight: float
+    value: float
+
+
+UNLABELLED = Label(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Quality of every arm on one query: mean and variance, shape (m,) each, and whether the context had the say."""
+
+    mean: FloatArray
+    variance: FloatArray
+    is_contextual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QualityView:
+    """An immutable copy that predicts.
+
+    Args:
+        cells: Shrunken quality of arm m in category k, shape (m, k).
+        counts: Observations behind each arm's mean incl. the prior, shape (m,).
+        means: Quality of each arm over all queries, shape (m,).
+        weights: Ridge weights, shape (m, d).
+        covariances: Ridge covariances in units of the noise variance, shape (m, d, d).
+        gates: Weight in [0, 1] of the ridge on familiar and on unfamiliar queries.
+    """
+
+    cells: FloatArray
+    counts: FloatArray
+    means: FloatArray
+    weights: FloatArray
+    covariances: FloatArray
+    gates: tuple[float, float]
+
+    def predict(self, context: Context) -> Belief:
+        """Believe something about every arm's quality on a query."""
+        gate = self.gates[context.familiarity < FAMILIAR]
+        mean = self.cells[:, : len(context.categories)] @ context.categories
+        variance = mean * (1.0 - mean) / (self.counts + 1.0)
+        if gate > 0.01:
+            mean = np.clip(mean + gate * (self.weights @ context.vector), 0.02, 0.98)
+            spread = (self.covariances @ context.vector) @ context.vector
+            variance = variance + gate * gate * NOISE_VARIANCE * spread
+        return Belief(mean, variance, gate > 0.5)
+
+
+@dataclass(slots=True)
+class Quality:
+    """Everything learned about quality; grows with arms and categories, forgets per observation."""
+
+    size: int
+    arms: list[Arm] = field(default_factory=list)
+    count: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    total: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    ridges: list[DiscountedRidge] = field(default_factory=list)
+    gate_evidence: FloatArray = field(default_factory=lambda: np.zeros(2))
+
+    def set_arm(self, index: int, arm: Arm, categories: int) -> None:
+        """Add an arm at the end, or replace what is known of its prices and prior."""
+        if index < len(self.arms):
+            self.arms[index] = arm
+            return
+        self.arms.append(arm)
+        ridge = DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA)
+        ridge.resize(self.size)
+        self.ridges.append(ridge)
+        self.count = np.vstack([self.count.reshape(-1, categories), np.zeros(categories)])
+        self.total = np.vstack([self.total.reshape(-1, categories), np.zeros(categories)])
+
+    def set_categories(self, categories: int) -> None:
+        """Make room for categories that were added."""
+        missing = categories - self.count.shape[1]
+        if missing > 0:
+            self.count = np.pad(self.count, ((0, 0), (0, missing)))
+            self.total = np.pad(self.total, ((0, 0), (0, missing)))
+
+    def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> None:
+        """Learn one answer's label, or replace what was learned of this answer `before`.
+
+        Raises:
+            InvalidObservation: the label is not finite or its weight is negative.
+        """
+        if not (math.isfinite(label.value) and label.weight >= 0.0):
+            raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
+        expected = float(self._cells_of(index)[: len(context.categories)] @ context.categories)
+        ridge = self.ridges[index]
+        if before.weight == 0.0:
+            self._weigh_gate(index, context, label, expected)
+            self.count[index] *= GAMMA
+            self.total[index] *= GAMMA
+            ridge.update(context.vector, label.value - expected, label.weight)
+        else:
+            gained = label.weight * (label.value - expected) - before.weight * (before.value - expected)
+            ridge.revise(context.vector, label.weight - before.weight, gained)
+        share = np.pad(context.categories, (0, self.count.shape[1] - len(context.categories)))
+        self.count[index] += share * (label.weight - before.weight)
+        self.total[index] += share * (label.weight * label.value - before.weight * before.value)
+
+    def _weigh_gate(self, index: int, context: Context, label: Label, expected: float) -> None:
+        """Bayesian model averaging of the two predictions made before this label (prior odds: the gate's)."""
+        full = min(max(expected + self.ridges[index].predict(context.vector)[0], 0.02), 0.98)
+        gained = (label.value - expected) ** 2 - (label.value - full) ** 2
+        at = int(context.familiarity < FAMILIAR)
+        evidence = self.gate_evidence[at] * GAMMA + label.weight * gained / (2.0 * NOISE_VARIANCE)
+        self.gate_evidence[at] = float(np.clip(evidence, -GATE_BOUND, GATE_BOUND))
+
+    def shrink(self, index: int, kept: float) -> None:
+        """Forget all but a share of what is known of an arm, as after a drift alarm."""
+        self.count[index] *= kept
+        self.total[index] *= kept
+        self.ridges[index].discount(kept)
+
+    def means(self) -> tuple[FloatArray, FloatArray]:
+        """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
+        count, total = self.count.sum(axis=1), self.total.sum(axis=1)
+        pool = (total.sum() + 2.0 * POOL_PRIOR_QUALITY) / (count.sum() + 2.0)
+        decades = np.log10([max(arm.cost_usd(250, 250), 1e-9) for arm in self.arms])
+        prior = np.clip(pool + QUALITY_PER_PRICE_DECADE * (decades - decades.mean()), 0.1, 0.95)
+        stated = np.array([-1.0 if arm.prior_quality is None else arm.prior_quality for arm in self.arms])
+        strength = np.where(stated >= 0.0, STATED_PRIOR_COUNT, ARM_PRIOR_COUNT)
+        prior = np.where(stated >= 0.0, stated, prior)
+        return (total + strength * prior) / (count + strength), count + strength
+
+    def _shifts(self, means: FloatArray) -> FloatArray:
+        """How much easier each category is for the whole pool, in log-odds, shape (k,)."""
+        count = self.count.sum(axis=0)
+        level = float(means.mean())
+        seen = (self.total.sum(axis=0) + SHIFT_PRIOR_COUNT * level) / (count + SHIFT_PRIOR_COUNT)
+        expected = (means @ self.count + SHIFT_PRIOR_COUNT * level) / (count + SHIFT_PRIOR_COUNT)
+        return log_odds(seen) - log_odds(expected)
+
+    def _cells(self) -> FloatArray:
+        means, _ = self.means()
+        base = 1.0 / (1.0 + np.exp(-(log_odds(means)[:, None] + self._shifts(means))))
+        return (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
+
+    def _cells_of(self, index: int) -> FloatArray:
+        means, _ = self.means()
+        base = 1.0 / (1.0 + np.exp(-(logit(float(means[index])) + self._shifts(means))))
+        cells: FloatArray = (self.total[index] + CELL_PRIOR_COUNT * base) / (self.count[index] + CELL_PRIOR_COUNT)
+        return cells
+
+    def view(self) -> QualityView:
+        """Return an immutable copy for readers."""
+        means, counts = self.means() if self.arms else (np.zeros(0), np.zeros(0))
+        d = self.size
+        return QualityView(
+            cells=self._cells() if self.arms else np.zeros((0, self.count.shape[1])),
+            counts=counts,
+            means=means,
+            weights=np.array([r.mean for r in self.ridges]).reshape(-1, d),
+            covariances=np.array([r.covariance for r in self.ridges]).reshape(-1, d, d),
+            gates=self.gates(),
+        )
+
+    def gates(self) -> tuple[float, float]:
+        """Weight of the ridge on familiar and on unfamiliar queries, each in (0, 1)."""
+        familiar, unfamiliar = (GATE_PRIOR_LOGIT[i] + float(self.gate_evidence[i]) for i in (0, 1))
+        return sigmoid(familiar), sigmoid(unfamiliar)
+
+
+def log_odds(p: FloatArray) -> FloatArray:
+    """Log-odds of probabilities, clipped to [0.001, 0.999]."""
+    clipped = np.clip(p, 1e-3, 1.0 - 1e-3)
+    odds: FloatArray = np.log(clipped / (1.0 - clipped))
+    return odds
+
+
+def interval(mean: float, count: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson score interval of a proportion seen `count` times (Wilson 1927), within [0, 1]."""
+    centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
+    return max(0.0, centre - half), min(1.0, centre + half)

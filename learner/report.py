@@ -1,0 +1,85 @@
+"""What has been learned, as plain numbers for people: the same state that decides, so the two cannot drift apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learner.drift import DELTA, THRESHOLD
+from learner.judges import Calibration
+from learner.quality import interval
+from learner.state import LearnerState
+
+MIN_OBSERVATIONS = 20
+
+
+def report(state: LearnerState) -> dict[str, Any]:
+    """Describe a state: every model's quality with its interval, the judges' weights, thresholds and alarms."""
+    view = state.view()
+    return {
+        "observations": state.observations,
+        "requests": state.requests,
+        "lambda": view.lambda_,
+        "policy": state.parameters.name,
+        "objective": {"kind": state.controller.objective.kind, "value": state.controller.objective.value},
+        "reason": _reason(state.observations),
+        "models": _models(state),
+        "judges": _judges(state),
+        "thresholds": {
+            "depth": state.parameters.depth,
+            "margin": state.parameters.margin,
+            "drift_delta": DELTA,
+            "drift_threshold": THRESHOLD,
+        },
+        "agreement": {"spread": view.joint.spread, "coincidence": view.joint.coincidence},
+        "context_weight": dict(zip(("familiar", "unfamiliar"), view.quality.gates, strict=True)),
+        "categories": list(state.taxonomy.names),
+        "calibration": {"ece": state.stacker.calibration.ece, "n": int(state.stacker.calibration.count.sum())},
+        "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
+        "drift": state.drift.alarms,
+    }
+
+
+def _reason(observations: int) -> str:
+    if observations < MIN_OBSERVATIONS:
+        return f"learning; {observations} observations are few, {MIN_OBSERVATIONS} make a first picture"
+    return "learning from every answer and every feedback"
+
+
+def _models(state: LearnerState) -> dict[str, Any]:
+    view = state.view()
+    calls = state.cost.calls.sum(axis=1)
+    tokens = state.cost.output_tokens.sum(axis=1)
+    rows = {}
+    for i, arm in enumerate(state.arms):
+        mean, count = float(view.quality.means[i]), float(view.quality.counts[i])
+        seen = max(float(calls[i]), 1e-9)
+        into, out = float(state.cost.input_tokens[i]) / seen, float(tokens[i]) / seen
+        rows[arm.id] = {
+            "state": arm.state,
+            "quality": mean,
+            "interval": list(interval(mean, count)),
+            "observations": count,
+            "cost_usd": arm.cost_usd(into, out) if calls[i] > 0 else None,
+            "latency_s": float(view.cost.latency_s[i]) if calls[i] > 0 else None,
+            "share": float(state.shares[i]),
+            "routable": arm.is_routable,
+        }
+    return rows
+
+
+def _judges(state: LearnerState) -> dict[str, Any]:
+    weights = state.stacker.view().weights
+    external = {
+        judge: _judge(weights.get(f"judge:{judge}", 0.0), calibration)
+        for judge, calibration in state.stacker.judges.items()
+    }
+    labelled = int(state.stacker.calibration.count.sum())
+    built_in = {"agreement": "prior", "length": "length", "format": "json_invalid", "logprob": "logprob"}
+    return external | {
+        name: {"weight": weights.get(feature, 0.0), "ece": state.stacker.calibration.ece, "n": labelled}
+        for name, feature in built_in.items()
+    }
+
+
+def _judge(weight: float, calibration: Calibration) -> dict[str, Any]:
+    return {"weight": weight, "ece": calibration.ece, "n": int(calibration.count.sum())}

@@ -1,0 +1,152 @@
+"""State to bytes and back: plain numbers and arrays, never code.
+
+A snapshot is a JSON manifest beside numpy arrays in one `npz`; loading refuses pickles. The manifest names the schema
+and the feature version, so that a snapshot that means something else is refused instead of misread. What is restored
+is equal, bit for bit, to what was saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import OrderedDict
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from learner import drift
+from learner.budget import Controller
+from learner.cost import Cost
+from learner.errors import SnapshotIncompatible
+from learner.estimators import BayesianLogistic, Columns, DiscountedRidge
+from learner.exploration import Ledger
+from learner.features import Features
+from learner.joint import Joint
+from learner.judges import Calibration, Stacker
+from learner.pool import Arm
+from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
+from learner.state import LearnerState
+from learner.taxonomy import Taxonomy
+from learner.types import FloatArray, Objective, Parameters
+
+SCHEMA = 1
+QUALITY_ARRAYS = ("count", "total", "gate_evidence")
+COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
+TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
+STATE_ARRAYS = ("deviation", "comparable", "shares")
+
+
+def dump(state: LearnerState) -> bytes:
+    """Return the whole state as bytes."""
+    manifest = {
+        "schema": SCHEMA,
+        "features": state.features.version,
+        "arms": [asdict(arm) | {"capabilities": sorted(arm.capabilities)} for arm in state.arms],
+        "categories": state.taxonomy.names,
+        "controller": asdict(state.controller),
+        "ledger": asdict(state.ledger),
+        "parameters": asdict(state.parameters),
+        "stacker_features": state.stacker.logistic.columns.names,
+        "judges": list(state.stacker.judges),
+        "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
+        "alarms": state.drift.alarms,
+        "labels": {i: {a: (x.weight, x.value) for a, x in known.items()} for i, known in state.labels.items()},
+        "observations": state.observations,
+        "requests": state.requests,
+    }
+    buffer = io.BytesIO()
+    stored: dict[str, Any] = {"manifest": np.frombuffer(json.dumps(manifest).encode(), np.uint8), **_arrays(state)}
+    np.savez_compressed(buffer, **stored)
+    return buffer.getvalue()
+
+
+def checksum(body: bytes) -> str:
+    """Return the SHA-256 of a snapshot, in hexadecimal."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def _arrays(state: LearnerState) -> dict[str, FloatArray]:
+    arrays = {f"quality.{n}": getattr(state.quality, n) for n in QUALITY_ARRAYS}
+    arrays |= {f"cost.{n}": getattr(state.cost, n) for n in COST_ARRAYS}
+    arrays |= {f"taxonomy.{n}": getattr(state.taxonomy, n) for n in TAXONOMY_ARRAYS}
+    arrays |= {f"state.{n}": getattr(state, n) for n in STATE_ARRAYS}
+    for i, ridge in enumerate(state.quality.ridges):
+        arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"] = ridge.mean, ridge.covariance
+        arrays[f"ridge{i}.since"] = np.array(float(ridge.since_forgetting))
+    arrays["stacker.mean"] = state.stacker.logistic.mean
+    arrays["stacker.covariance"] = state.stacker.logistic.covariance
+    arrays["joint.loglik"] = state.joint.loglik
+    calibrations = [state.stacker.calibration, *state.stacker.judges.values()]
+    arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
+    return arrays
+
+
+def load(body: bytes, features: Features) -> LearnerState:
+    """Rebuild a state.
+
+    Raises:
+        SnapshotIncompatible: the bytes are damaged, or of another schema or feature version.
+    """
+    try:
+        with np.load(io.BytesIO(body), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        manifest = json.loads(arrays.pop("manifest").tobytes())
+    except (ValueError, OSError, KeyError, EOFError) as err:
+        raise SnapshotIncompatible(f"the snapshot of {len(body)} bytes cannot be read: {err}") from err
+    if (manifest["schema"], manifest["features"]) != (SCHEMA, features.version):
+        raise SnapshotIncompatible(
+            f"the snapshot has schema {manifest['schema']} and features {manifest['features']}, "
+            f"this version needs {SCHEMA} and {features.version}"
+        )
+    return _restore(manifest, arrays, features)
+
+
+def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: Features) -> LearnerState:
+    arms = [Arm(**arm | {"capabilities": frozenset(arm["capabilities"])}) for arm in manifest["arms"]]
+    objective = Objective(**manifest["controller"].pop("objective"))
+    state = LearnerState(
+        features=features,
+        taxonomy=Taxonomy(tuple(manifest["categories"]), *(arrays[f"taxonomy.{n}"] for n in TAXONOMY_ARRAYS)),
+        quality=_quality(arms, arrays, features.size),
+        controller=Controller(objective, **manifest["controller"]),
+        ledger=Ledger(**manifest["ledger"]),
+        parameters=Parameters(**manifest["parameters"]),
+        cost=Cost(list(arms), *(arrays[f"cost.{n}"] for n in COST_ARRAYS)),
+        stacker=_stacker(manifest, arrays),
+        joint=Joint(arrays["joint.loglik"]),
+        drift=drift.DriftMonitor({a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["alarms"]),
+        arms=arms,
+        labels=OrderedDict(
+            (i, {int(a): Label(*x) for a, x in known.items()}) for i, known in manifest["labels"].items()
+        ),
+        observations=manifest["observations"],
+        requests=manifest["requests"],
+    )
+    for name in STATE_ARRAYS:
+        setattr(state, name, arrays[f"state.{name}"])
+    return state
+
+
+def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quality:
+    quality = Quality(size, list(arms))
+    for name in QUALITY_ARRAYS:
+        setattr(quality, name, arrays[f"quality.{name}"])
+    for i in range(len(arms)):
+        ridge = DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA)
+        ridge.mean, ridge.covariance = arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"]
+        ridge.since_forgetting = int(arrays[f"ridge{i}.since"])
+        quality.ridges.append(ridge)
+    return quality
+
+
+def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker:
+    stacker = Stacker()
+    logistic: BayesianLogistic = stacker.logistic
+    logistic.columns = Columns(manifest["stacker_features"])
+    logistic.mean, logistic.covariance = arrays["stacker.mean"], arrays["stacker.covariance"]
+    calibrations = [Calibration(*rows) for rows in arrays["calibration"]]
+    stacker.calibration = calibrations[0]
+    stacker.judges = dict(zip(manifest["judges"], calibrations[1:], strict=True))
+    return stacker

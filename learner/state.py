@@ -1,0 +1,284 @@
+"""Everything that is learned, in one place, changed by one writer: a fold of the event log.
+
+`apply` takes one event and its time; replaying the same events gives the same state, bit for bit, which is how the
+service recovers. `view` publishes what readers need. Nothing here knows where events come from or where they are kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from learner.budget import Controller
+from learner.cascade import Answers
+from learner.cost import Cost
+from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
+from learner.errors import InvalidObservation
+from learner.exploration import Ledger
+from learner.features import Features, components_of
+from learner.joint import MAX_ANSWERS, Joint
+from learner.judges import Stacker
+from learner.labels import RatedLabels, agreement_labels, rated_labels
+from learner.onboarding import next_states
+from learner.policy import Answered, View
+from learner.pool import Arm
+from learner.quality import UNLABELLED, Label, Quality
+from learner.taxonomy import Taxonomy
+from learner.types import (
+    Call,
+    Context,
+    Event,
+    FloatArray,
+    Objective,
+    ObjectiveChanged,
+    Parameters,
+    ParametersChanged,
+    PoolChanged,
+    Rated,
+    Recorded,
+    Served,
+)
+
+REMEMBERED_LABELS = 20_000
+COMPARABLE_PRIOR = 4.0
+COMPARABLE_GAMMA = 0.998
+DEVIATION_GAMMA = 0.98
+ADVANCE_REQUESTS = 10.0
+STATES_EVERY = 20
+RATED = -1
+
+
+@dataclass(slots=True)
+class LearnerState:
+    """The mutable state; build it with `LearnerState.start`."""
+
+    features: Features
+    taxonomy: Taxonomy
+    quality: Quality
+    controller: Controller
+    ledger: Ledger
+    parameters: Parameters = field(default_factory=Parameters)
+    cost: Cost = field(default_factory=Cost)
+    stacker: Stacker = field(default_factory=Stacker)
+    joint: Joint = field(default_factory=Joint)
+    drift: DriftMonitor = field(default_factory=DriftMonitor)
+    arms: list[Arm] = field(default_factory=list)
+    labels: OrderedDict[str, dict[int, Label]] = field(default_factory=OrderedDict)
+    deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
+    comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
+    observations: int = 0
+    requests: int = 0
+    shares: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _view: View | None = None
+
+    @classmethod
+    def start(
+        cls, features: Features, objective: Objective, *, max_explore_share: float, max_explore_usd_per_day: float
+    ) -> LearnerState:
+        """Return the state before any event."""
+        state = cls(
+            features=features,
+            taxonomy=features.seeds,
+            quality=Quality(features.size),
+            controller=Controller.of(objective, scale_usd=1e-3),
+            ledger=Ledger(max_explore_share, max_explore_usd_per_day),
+        )
+        state.comparable = np.zeros((2, len(state.taxonomy.names)))
+        return state
+
+    def apply(self, event: Event, at_s: float) -> None:
+        """Fold one event into the state.
+
+        Args:
+            event: What happened.
+            at_s: When, in unix seconds, as logged.
+
+        Raises:
+            InvalidObservation: the event names an unknown arm or a value out of range; the state is unchanged.
+        """
+        match event:
+            case PoolChanged(arm):
+                self._set_arm(arm)
+            case ObjectiveChanged(objective):
+                self._set_objective(objective)
+            case ParametersChanged(parameters):
+                self.parameters = parameters
+            case Served():
+                self._serve(event, at_s)
+            case Rated():
+                self._rate(event)
+            case Recorded():
+                self._read(event)
+        self._view = None
+
+    # -- the operator's events ----------------------------------------------------------------------------------
+
+    def _set_arm(self, arm: Arm) -> None:
+        ids = [known.id for known in self.arms]
+        index = ids.index(arm.id) if arm.id in ids else len(self.arms)
+        categories = len(self.taxonomy.names)
+        if index == len(self.arms):
+            self.arms.append(arm)
+            self.deviation = np.append(self.deviation, 0.0)
+            self.shares = np.append(self.shares, 0.0)
+        else:
+            known = self.arms[index].state
+            # A patch says what the arm is, not how far its exploration has come.
+            self.arms[index] = replace(arm, state=known) if arm.state == "registered" else arm
+        self.quality.set_arm(index, arm, categories)
+        self.cost.set_arm(index, arm, categories)
+
+    def _set_objective(self, objective: Objective) -> None:
+        if objective == self.controller.objective:
+            return
+        usd = [arm.cost_usd(200, 250) for arm in self.arms if arm.is_routable]
+        self.controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
+        if objective.kind == "budget":
+            self.ledger.advance_usd = ADVANCE_REQUESTS * self.ledger.max_share * float(objective.value or 0.0)
+
+    # -- what users and upstreams did ---------------------------------------------------------------------------
+
+    def _serve(self, event: Served, at_s: float) -> None:
+        self._check(event.calls)
+        fresh = [event.calls[i] for i in event.fresh]
+        usd = sum(call.cost_usd for call in fresh)
+        explored = sum(c.cost_usd for c in fresh if c.explored or c.purpose in ("shadow", "quiz", "probe"))
+        self.ledger.spend(usd=usd, explored_usd=explored, at_s=at_s)
+        view = self.view()
+        answered = view.answered(event.context, event.calls, event.scores) if event.calls else None
+        quality = float(answered.right.max()) if answered is not None and len(answered.right) else 0.0
+        self.controller.settle(spent_usd=usd, quality=quality, requests=float(event.is_request))
+        for call in fresh:
+            if call.outcome == "ok" and call.purpose != "judge":
+                self.cost.observe(self._index(call.arm), event.context, call)
+        if event.is_request:
+            self._count(event)
+        if answered is not None and len(answered.arms):
+            self._see(event, view, answered)
+
+    def _see(self, event: Served, view: View, answered: Answered) -> None:
+        """Learn from who agreed with whom, before anybody pressed a thumb."""
+        if event.is_request:
+            self._note_comparable(event.context, is_comparable=answered.answers.is_comparable)
+        labels = agreement_labels(view, event.context, answered)
+        if labels:
+            quality = view.quality.predict(event.context).mean[list(answered.arms)]
+            self.joint.observe(quality, answered.answers.groups)
+            self._learn(event, labels)
+
+    def _rate(self, event: Rated) -> None:
+        self._check(event.served.calls)
+        if not 0.0 <= event.reward <= 1.0:
+            raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
+        view = self.view()
+        context = event.served.context
+        rated = rated_labels(view, event, view.answered(context, event.served.calls, event.served.scores))
+        if rated is None:
+            return
+        known = self.labels.setdefault(event.served.inference_id, {})
+        if RATED not in known:
+            # A correction changes the labels; the stacker and the alarms have had their say on this answer.
+            known[RATED] = Label(1.0, event.reward)
+            self._weigh(view, event, rated)
+        self._learn(event.served, rated.labels)
+
+    def _read(self, event: Recorded) -> None:
+        """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
+        self._check(event.calls)
+        arms = [self._index(call.arm) for call in event.calls]
+        answers = Answers.of(tuple(arms), [call.group for call in event.calls], np.zeros(len(arms)))
+        self._note_comparable(event.context, is_comparable=answers.is_comparable)
+        if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
+            self.joint.observe(self.view().quality.predict(event.context).mean[arms], answers.groups)
+        for arm, call, quality in zip(arms, event.calls, event.qualities, strict=True):
+            self.cost.observe(arm, event.context, call)
+            self.quality.observe(arm, event.context, Label(1.0, quality))
+            self.observations += 1
+
+    def _note_comparable(self, context: Context, *, is_comparable: bool) -> None:
+        share = np.pad(context.categories, (0, self.comparable.shape[1] - len(context.categories)))
+        self.comparable *= COMPARABLE_GAMMA
+        self.comparable += np.outer([1.0, float(is_comparable)], share)
+
+    def _weigh(self, view: View, event: Rated, rated: RatedLabels) -> None:
+        """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
+        arm = self.arms[rated.arm].id
+        expected = float(view.quality.predict(event.served.context).mean[rated.arm])
+        self.stacker.update(rated.features, rated.prior_logit, rated.value)
+        self._deviate(rated.arm, rated.moved)
+        if self.drift.update(arm, y=rated.value, expected=expected, at_observation=self.observations):
+            self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
+
+    def _learn(self, event: Served, labels: Mapping[int, Label]) -> None:
+        """Take in labels, each in place of what was learned of the same answer before."""
+        known = self.labels.setdefault(event.inference_id, {})
+        for arm, label in labels.items():
+            self.quality.observe(arm, event.context, label, known.get(arm, UNLABELLED))
+            known[arm] = label
+            self.observations += 1
+        while len(self.labels) > REMEMBERED_LABELS:
+            self.labels.popitem(last=False)
+
+    def _count(self, event: Served) -> None:
+        """Keep shares, categories, states and the first guess of λ in step with the traffic."""
+        self.requests += 1
+        self.shares *= 0.99
+        answered = [c for c in event.calls if c.step == event.answered_step]
+        for call in answered:
+            self.shares[self._index(call.arm)] += 0.01
+        self.taxonomy = self.taxonomy.grow(components_of(event.context))
+        self._make_room(len(self.taxonomy.names))
+        if self.requests % STATES_EVERY == 0:
+            means, counts = self.quality.means()
+            costs = self.cost.view().predict(event.context)
+            self.arms = next_states(self.arms, means, counts, costs)
+
+    def _make_room(self, categories: int) -> None:
+        missing = categories - self.comparable.shape[1]
+        if missing > 0:
+            self.comparable = np.pad(self.comparable, ((0, 0), (0, missing)))
+            self.quality.set_categories(categories)
+            self.cost.set_categories(categories)
+
+    def _deviate(self, index: int, moved: float) -> None:
+        """Track how far the evidence on an answer moves the belief in it."""
+        before = self.deviation[index] ** 2
+        self.deviation[index] = np.sqrt(DEVIATION_GAMMA * before + (1.0 - DEVIATION_GAMMA) * moved**2)
+
+    def _check(self, calls: tuple[Call, ...]) -> None:
+        unknown = {call.arm for call in calls} - {arm.id for arm in self.arms}
+        if unknown:
+            raise InvalidObservation(f"these arms were never in the pool: {', '.join(sorted(unknown))}")
+
+    def _index(self, arm_id: str) -> int:
+        return next(i for i, arm in enumerate(self.arms) if arm.id == arm_id)
+
+    # -- for readers ------------------------------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Publish an immutable copy of what deciding needs; the same one until the next event."""
+        if self._view is None:
+            self._view = self._publish()
+        return self._view
+
+    def _publish(self) -> View:
+        seen, comparable = self.comparable
+        budget = self.controller.objective.value if self.controller.objective.kind == "budget" else None
+        return View(
+            arms=tuple(self.arms),
+            feature_version=self.features.version,
+            taxonomy=self.taxonomy,
+            quality=self.quality.view(),
+            cost=self.cost.view(),
+            stacker=self.stacker.view(),
+            joint=self.joint.view(),
+            deviations=self.deviation.copy(),
+            comparability=(comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR),
+            lambda_=self.controller.lambda_,
+            allowance_usd=self.ledger.allowance_usd,
+            request_usd=budget or self.controller.spent_usd / max(self.controller.requests, 1.0),
+            parameters=self.parameters,
+        )

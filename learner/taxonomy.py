@@ -1,0 +1,101 @@
+"""Categories of queries: where a query lies, how familiar that place is, and how new categories come to be.
+
+A category is a centroid in the space of unwhitened principal components. The fast classifier is a softmax over the
+cosine to the centroids (inspired by EMAFusion's embedding classifier, arXiv 2504.10681). Familiarity is the best
+cosine. Queries far from every centroid gather around provisional ones; a provisional centroid that keeps recurring
+becomes a category of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from learner.types import FloatArray
+
+SHARPNESS = 8.0
+FAMILIAR_COSINE = 0.45
+MAX_CATEGORIES = 40
+MAX_PROVISIONAL = 8
+RECURRENCES = 60.0
+PATIENCE = 0.998
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """Immutable set of categories; `grow` returns a new one.
+
+    Args:
+        names: One per category, length K.
+        centroids: Unit vectors, shape (K, p).
+        scale: Standard deviation of each principal component, shape (p,): undoes the whitening.
+        provisional: Unnormalised sums of unfamiliar queries, shape (u, p).
+        recurrences: Discounted number of queries in each sum, shape (u,).
+    """
+
+    names: tuple[str, ...]
+    centroids: FloatArray
+    scale: FloatArray
+    provisional: FloatArray
+    recurrences: FloatArray
+
+    @classmethod
+    def from_centroids(cls, names: list[str], centroids: FloatArray, scale: FloatArray) -> Taxonomy:
+        """Build a taxonomy without provisional categories."""
+        empty = np.zeros((0, centroids.shape[1]))
+        return cls(tuple(names), directions(centroids), scale, empty, np.zeros(0))
+
+    def place(self, components: FloatArray) -> tuple[FloatArray, float]:
+        """Return category probabilities, shape (K,), summing to 1, and familiarity in [0, 1].
+
+        Args:
+            components: Whitened principal components of a query, shape (p,).
+        """
+        cosine = self.centroids @ directions(components * self.scale)
+        weight = np.exp(SHARPNESS * (cosine - cosine.max()))
+        return weight / weight.sum(), float(np.clip(cosine.max(), 0.0, 1.0))
+
+    def grow(self, components: FloatArray) -> Taxonomy:
+        """Let one query count towards a new category where it is unfamiliar; returns the taxonomy after it."""
+        direction = directions(components * self.scale)
+        if (self.centroids @ direction).max() >= FAMILIAR_COSINE or len(self.names) >= MAX_CATEGORIES:
+            return self
+        provisional, recurrences = self._gather(direction)
+        ripe = int(recurrences.argmax())
+        if recurrences[ripe] < RECURRENCES:
+            return replace(self, provisional=provisional, recurrences=recurrences)
+        return self._promote(provisional, recurrences, ripe)
+
+    def _gather(self, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        sums, counts = self.provisional * PATIENCE, self.recurrences * PATIENCE
+        cosine = directions(sums) @ direction if len(sums) else np.zeros(1)
+        if len(sums) and cosine.max() >= FAMILIAR_COSINE:
+            nearest = int(cosine.argmax())
+            sums[nearest] += direction
+            counts[nearest] += 1.0
+            return sums, counts
+        if len(sums) >= MAX_PROVISIONAL:
+            kept = np.delete(np.arange(len(sums)), int(counts.argmin()))
+            sums, counts = sums[kept], counts[kept]
+        return np.vstack([sums, direction]), np.append(counts, 1.0)
+
+    def _promote(self, provisional: FloatArray, recurrences: FloatArray, ripe: int) -> Taxonomy:
+        centroid = directions(provisional[ripe])
+        # Named by its neighbour, not by its words: words are content, and content may not be kept.
+        near = self.names[int((self.centroids @ centroid).argmax())].split("~")[0]
+        others = np.delete(np.arange(len(recurrences)), ripe)
+        return Taxonomy(
+            names=(*self.names, f"{near}~{len(self.names)}"),
+            centroids=np.vstack([self.centroids, centroid]),
+            scale=self.scale,
+            provisional=provisional[others],
+            recurrences=recurrences[others],
+        )
+
+
+def directions(vectors: FloatArray) -> FloatArray:
+    """Scale vectors to unit length along the last axis; zero stays zero."""
+    length = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    scaled: FloatArray = vectors / np.maximum(length, 1e-12)
+    return scaled

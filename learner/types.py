@@ -1,0 +1,200 @@
+"""The values that pass between the rooms of the learner: frozen, plain, without behaviour of their own.
+
+A `Query` becomes a `Context`; the policy turns it into a `Decision`; what happened comes back as `Call`s and
+`JudgeScore`s inside a `Served` event, later perhaps as a `Rated` one. The learner's state is the fold of such events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.pool import Arm
+
+FloatArray = NDArray[np.float64]
+
+Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned"]
+Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
+Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What the user asked: content only, no wire format."""
+
+    text: str
+    turns: int = 1
+    has_tools: bool = False
+    wants_json: bool = False
+    has_images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Features of one query.
+
+    `vector` is φ(x), shape (d,); `categories` the soft taxonomy vector, shape (K,), sums to 1; `familiarity` in [0, 1];
+    `input_chars` the length of the request as sent, for the cost model.
+    """
+
+    version: str
+    vector: FloatArray
+    categories: FloatArray
+    familiarity: float
+    input_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request allows: hard filters in front of the learner, and its dial between quality and cost."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    needs: frozenset[str] = frozenset()
+    input_tokens: int = 0
+    max_cost_usd: float | None = None
+    min_quality: float | None = None
+    depth: int | None = None
+    explore: bool = True
+    price_factor: float = 1.0
+    unavailable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What re-tuning may change; a policy version is a name for one set of these.
+
+    Args:
+        version: Counts up with every promoted set.
+        depth: Most arms asked for one request.
+        margin: Quality that one more call must gain beyond its price, in [0, 1].
+        shadow_arms: Most arms of one background comparison.
+    """
+
+    version: int = 1
+    depth: int = 3
+    margin: float = 0.002
+    shadow_arms: int = 3
+
+    @property
+    def name(self) -> str:
+        """The policy's name as shown to users."""
+        return f"headrace@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The choice of the first arm, with all that is needed to learn from it later.
+
+    `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
+    are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
+    """
+
+    arm: str
+    probabilities: Mapping[str, float]
+    propensity: float
+    scores: Mapping[str, float]
+    qualities: Mapping[str, float]
+    costs_usd: Mapping[str, float]
+    lambda_: float
+    stage: Stage
+    explored: bool
+    policy_version: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One upstream request as it went: `group` numbers equal answers of one inference, None where not comparable."""
+
+    arm: str
+    step: int
+    purpose: Purpose = "answer"
+    outcome: Outcome = "ok"
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+    group: int | None = None
+    explored: bool = False
+    in_background: bool = False
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeScore:
+    """One judge's score in [0, 1] of the answer of call `step`."""
+
+    judge: str
+    step: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before."""
+
+    inference_id: str
+    context: Context
+    calls: tuple[Call, ...]
+    scores: tuple[JudgeScore, ...]
+    answered_step: int | None
+    fresh: tuple[int, ...]
+    is_request: bool = True
+    propensity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A reward in [0, 1] from outside for an inference that was served; `is_binary` where it came from a thumb."""
+
+    served: Served
+    metric: str
+    reward: float
+    is_binary: bool
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Outcomes of one query that were recorded elsewhere: as many calls as qualities in [0, 1], none of them billed."""
+
+    context: Context
+    calls: tuple[Call, ...]
+    qualities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolChanged:
+    """An arm was registered, patched, or retired."""
+
+    arm: Arm
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What to optimise: `kind` with its one number (None for pure quality)."""
+
+    kind: Literal["budget", "quality_floor", "tradeoff", "quality"]
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveChanged:
+    """The operator set another objective."""
+
+    objective: Objective
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersChanged:
+    """Another set of parameters was promoted."""
+
+    parameters: Parameters
+
+
+Event = Served | Rated | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged

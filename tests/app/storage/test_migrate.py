@@ -1,0 +1,122 @@
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL
+from sqlmodel import SQLModel
+
+from app.storage.engine import database_file, database_url, open_writer
+from app.storage.errors import NewerDatabase, StorageUnavailable
+from app.storage.migrate import check, migrate, pending
+
+ROOT = Path(__file__).parents[3]
+
+
+def contents(url: URL) -> list[str]:
+    with closing(sqlite3.connect(str(database_file(url)))) as database:
+        return list(database.iterdump())
+
+
+@pytest.fixture
+def newer(url: URL) -> URL:
+    with closing(sqlite3.connect(str(database_file(url)))) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    return url
+
+
+def test_an_empty_place_gets_a_database_and_the_folder_for_it(tmp_path: Path) -> None:
+    url = database_url("sqlite:///headrace.db", tmp_path / "new" / "folder")
+    assert pending(url) == ["0001"]
+    migrate(url)
+    assert pending(url) == []
+    assert any("CREATE TABLE decisions" in line for line in contents(url))
+
+
+def test_asking_what_is_pending_creates_nothing(tmp_path: Path) -> None:
+    url = database_url("sqlite:///headrace.db", tmp_path)
+    check(url)
+    pending(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_migrating_again_changes_nothing(url: URL) -> None:
+    before = contents(url)
+    migrate(url)
+    assert contents(url) == before
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(url: URL) -> None:
+    assert "decisions" in SQLModel.metadata.tables
+    engine = open_writer(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+async def test_migrating_works_inside_a_running_event_loop(tmp_path: Path) -> None:
+    url = database_url("sqlite:///headrace.db", tmp_path)
+    migrate(url)
+    assert pending(url) == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    url = database_url("sqlite:///headrace.db", tmp_path)
+    with closing(sqlite3.connect(tmp_path / "headrace.db")) as database, database:
+        database.execute("CREATE TABLE spend (mine INTEGER)")
+    before = contents(url)
+    with pytest.raises(StorageUnavailable, match="spend"):
+        migrate(url)
+    assert contents(url) == before
+
+
+@pytest.mark.parametrize("visit", [migrate, check, pending])
+def test_a_newer_database_is_refused_unchanged(visit: object, newer: URL) -> None:
+    assert callable(visit)
+    before = contents(newer)
+    with pytest.raises(NewerDatabase, match=r"9999.*0001"):
+        visit(newer)
+    assert contents(newer) == before
+
+
+def test_a_file_that_is_no_database_is_refused_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "headrace.db").write_text("this is a letter, not a database " * 100)
+    with pytest.raises(StorageUnavailable, match=r"headrace\.db"):
+        migrate(database_url("sqlite:///headrace.db", tmp_path))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnavailable, match=f"{tmp_path}/file/headrace.db.*HEADRACE_DATA_DIR"):
+        migrate(database_url("sqlite:///headrace.db", tmp_path / "file"))
+
+
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Give up the right of root to write everywhere."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("visit", [migrate, check])
+def test_a_folder_without_permission_is_named(visit: object, tmp_path: Path) -> None:
+    assert callable(visit)
+    url = database_url("sqlite:///headrace.db", tmp_path / "locked")
+    (tmp_path / "locked").mkdir(mode=0o000)
+    with an_ordinary_user(), pytest.raises(StorageUnavailable, match=f"{tmp_path}/locked.*HEADRACE_DATA_DIR"):
+        visit(url)
+
+
+def test_the_folder_of_the_migrations_does_not_hide_the_library() -> None:
+    assert (ROOT / "alembic" / "env.py").is_file()
+    assert not list((ROOT / "alembic").rglob("__init__.py"))

@@ -1,0 +1,171 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.storage import repository
+from app.storage.batch import Entry
+from app.storage.journal import Journal
+from app.storage.tables import ModelRow, SnapshotRow
+
+Make = Callable[..., Any]
+
+
+async def test_what_is_not_there_is_none_or_empty(engine: AsyncEngine) -> None:
+    assert await repository.get_decision(engine, "inf-1") is None
+    assert await repository.latest_feedback(engine, "inf-1", "thumbs") is None
+    assert await repository.latest_snapshot(engine) is None
+    assert await repository.events_after(engine, 0, 10) == []
+    assert await repository.last_seq(engine) == 0
+    assert await repository.spend_totals(engine) == []
+
+
+async def test_a_request_is_replayed_with_its_decision_calls_and_scores(
+    engine: AsyncEngine, journal: Journal, decision: Make, call: Make, score: Make
+) -> None:
+    rows = (decision(), call(step=0), call(step=1, model="large", evidence={"length": 0.5}), score())
+    await journal.append(Entry("request", "inf-1", 5.0, {"a": 1}, rows))
+    (event,) = await repository.events_after(engine, 0, 10)
+    assert (event.seq, event.kind, event.ref, event.at, event.body) == (1, "request", "inf-1", 5.0, {"a": 1})
+    assert event.decision is not None
+    assert event.decision.propensity == 0.75
+    assert [(step.model, step.evidence) for step in event.calls] == [("small", {}), ("large", {"length": 0.5})]
+    assert [judged.judge for judged in event.judge_scores] == ["format"]
+    assert event.feedback is None
+
+
+async def test_an_event_is_replayed_with_what_was_known_then(
+    engine: AsyncEngine, journal: Journal, decision: Make, call: Make, score: Make
+) -> None:
+    await journal.append(Entry("request", "inf-1", 0.0, rows=(decision(), call())))
+    await journal.append(Entry("request", "inf-2", 0.0, rows=(decision("inf-2"), call("inf-2"))))
+    await journal.append(Entry("comparison", "inf-1", 0.0, rows=(call(purpose="shadow"), score(judge="late"))))
+    first, other, second = await repository.events_after(engine, 0, 10)
+    assert [len(event.calls) for event in (first, other, second)] == [1, 1, 2]
+    assert [len(event.judge_scores) for event in (first, other, second)] == [0, 0, 1]
+    assert second.decision == first.decision
+
+
+async def test_feedback_is_replayed_with_the_inference_it_is_about(
+    engine: AsyncEngine, journal: Journal, decision: Make, call: Make, feedback: Make
+) -> None:
+    await journal.append(Entry("request", "inf-1", 0.0, rows=(decision(), call())))
+    for row in (feedback("fb-1", value=True), feedback("fb-2", value=False, reward=0.0)):
+        await journal.append(Entry("feedback", row.id, 0.0, rows=(row,)))
+    await journal.append(Entry("comparison", "inf-1", 0.0, rows=(call(purpose="shadow"),)))
+    _, up, down, _ = await repository.events_after(engine, 0, 10)
+    assert up.feedback is not None
+    assert down.feedback is not None
+    assert (up.feedback.value, down.feedback.value, down.feedback.reward) == (True, False, 0.0)
+    assert up.decision is not None
+    assert up.decision.id == "inf-1"
+    assert len(up.calls) == len(down.calls) == 1
+
+
+async def test_a_quiz_and_other_kinds_are_replayed_without_a_decision(
+    engine: AsyncEngine, journal: Journal, decision: Make, call: Make
+) -> None:
+    await journal.append(Entry("comparison", "quiz-1", 0.0, rows=(call("quiz-1", purpose="quiz"),)))
+    await journal.append(Entry("model", "inf-1", 0.0, {"state": "active"}, rows=(decision(), call())))
+    quiz, model = await repository.events_after(engine, 0, 10)
+    assert (quiz.decision, len(quiz.calls)) == (None, 1)
+    assert (model.decision, model.calls, model.body) == (None, (), {"state": "active"})
+
+
+async def test_the_log_is_read_in_chunks(engine: AsyncEngine, journal: Journal) -> None:
+    for number in range(5):
+        await journal.append(Entry("objective", str(number), 0.0))
+    chunks = [[event.seq for event in await repository.events_after(engine, seq, 2)] for seq in (0, 2, 4, 5)]
+    assert chunks == [[1, 2], [3, 4], [5], []]
+
+
+async def test_a_correction_stands_and_is_not_counted_again(
+    engine: AsyncEngine, journal: Journal, feedback: Make
+) -> None:
+    rows = [
+        feedback("fb-1", value=True),
+        feedback("fb-2", metric="rating", value=0.5),
+        feedback("fb-3", inference_id="inf-2"),
+        feedback("fb-4", value=False),
+    ]
+    await journal.append_feedback(rows, key=None, body_hash="", response={}, at=0.0)
+    latest = await repository.latest_feedback(engine, "inf-1", "thumbs")
+    assert latest is not None
+    assert (latest.id, latest.value) == ("fb-4", False)
+    assert await repository.count_feedback(engine) == 3
+
+
+async def test_decisions_are_listed_newest_first(engine: AsyncEngine, journal: Journal, decision: Make) -> None:
+    rows = tuple(decision(f"inf-{at}", created_at=float(at)) for at in (1, 3, 2))
+    await journal.append(Entry(None, "", 0.0, rows=rows))
+    assert [row.id for row in await repository.recent_decisions(engine, 2)] == ["inf-3", "inf-2"]
+
+
+def model(model_id: str, **values: Any) -> ModelRow:
+    given: dict[str, Any] = {
+        "entry": {"price": 1},
+        "source": "api",
+        "state": "registered",
+        "registered_at": 1.0,
+        "updated_at": 1.0,
+    }
+    return ModelRow(id=model_id, **(given | values))
+
+
+@pytest.mark.parametrize("by_journal", [True, False])
+async def test_a_model_saved_again_replaces_the_stored_one(
+    by_journal: bool, engine: AsyncEngine, journal: Journal
+) -> None:
+    for row in (model("b", registered_at=2.0), model("a"), model("b", registered_at=2.0, state="active")):
+        if by_journal:
+            await journal.append(Entry("model", row.id, 0.0, rows=(row,)))
+        else:
+            await repository.save_model(engine, row)
+    assert [(row.id, row.state) for row in await repository.list_models(engine)] == [
+        ("a", "registered"),
+        ("b", "active"),
+    ]
+
+
+async def test_the_three_newest_snapshots_are_kept(engine: AsyncEngine) -> None:
+    for seq in (5, 10, 20, 15, 20):
+        body = f"state {seq}".encode()
+        row = SnapshotRow(seq=seq, created_at=0.0, feature_version="1", schema_version=1, checksum="c", body=body)
+        await repository.add_snapshot(engine, row)
+    latest = await repository.latest_snapshot(engine)
+    assert latest is not None
+    assert (latest.seq, latest.body) == (20, b"state 20")
+    async with engine.connect() as connection:
+        kept = await connection.exec_driver_sql("SELECT seq FROM snapshots ORDER BY seq")
+        assert kept.scalars().all() == [10, 15, 20]
+
+
+async def test_old_content_is_forgotten_and_what_was_learned_from_it_stays(
+    engine: AsyncEngine, journal: Journal, decision: Make, feedback: Make
+) -> None:
+    content = {"prompt": "question", "answer": "reply"}
+    rows = (
+        decision("old", created_at=1.0, **content),
+        decision("new", created_at=3.0, **content),
+        feedback("fb-1", inference_id="old", metric="comment", value="too long", reward=0.25, received_at=1.0),
+        feedback("fb-2", inference_id="old", metric="thumbs", value=True, received_at=1.0),
+        feedback("fb-3", inference_id="new", metric="comment", value="fine", received_at=3.0),
+    )
+    await journal.append(Entry("request", "old", 0.0, rows=rows))
+    await repository.delete_content_before(engine, 2.0)
+    old = await repository.get_decision(engine, "old")
+    new = await repository.get_decision(engine, "new")
+    assert old is not None
+    assert new is not None
+    assert (old.prompt, old.answer, old.category) == (None, None, "maths")
+    assert (new.prompt, new.answer) == ("question", "reply")
+    comment = await repository.latest_feedback(engine, "old", "comment")
+    thumb = await repository.latest_feedback(engine, "old", "thumbs")
+    kept = await repository.latest_feedback(engine, "new", "comment")
+    assert comment is not None
+    assert (comment.value, comment.reward) == (None, 0.25)
+    assert thumb is not None
+    assert thumb.value is True
+    assert kept is not None
+    assert kept.value == "fine"
