@@ -150,9 +150,9 @@ def demo(
     stay: Annotated[bool, typer.Option(help="Keep serving at the end.")] = True,
 ) -> None:
     """Route real queries before your eyes, and keep serving."""
-    from app.demo.run import DemoOptions, run
+    from app.demo.run import Options, run
 
-    raise typer.Exit(run(DemoOptions(short=short, data=data, local=local, port=port, n=n, stay=stay)))
+    raise typer.Exit(run(Options(short=short, data=data, local=local, port=port, n=n, stay=stay)))
 
 
 # -- clients of a running service ---------------------------------------------------------------------------------

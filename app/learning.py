@@ -120,27 +120,25 @@ class Learning:
         """Give an entry the rows it speaks of, from memory where the inference is recent, else from the database."""
         assert entry.kind is not None  # the journal numbers events only
         logged = Logged(seq=seq, kind=entry.kind, ref=entry.ref, at=entry.at, body=entry.body)
-        if entry.kind == "feedback":
-            (row,) = (r for r in entry.rows if isinstance(r, FeedbackRow))
-            known = await self.inference(row.inference_id)
-            return replace(
-                logged, feedback=row, decision=known.decision, calls=known.calls, judge_scores=known.judge_scores
-            )
-        if entry.kind in ("request", "comparison"):
-            return self._remember(logged, entry, await self.inference(entry.ref))
-        return replace(logged, recorded=tuple(row for row in entry.rows if isinstance(row, RecordedRow)))
+        match entry.kind:
+            case "feedback":
+                (row,) = (r for r in entry.rows if isinstance(r, FeedbackRow))
+                known = await self.inference(row.inference_id)
+                return replace(
+                    logged, feedback=row, decision=known.decision, calls=known.calls, judge_scores=known.judge_scores
+                )
+            case "request":
+                return self._remember(with_rows(logged, entry))
+            case "comparison" if entry.ref in self._recent:
+                return self._remember(with_rows(logged, entry, self._recent[entry.ref]))
+            case "comparison":
+                # The database has this event's rows already: it was committed before it came here.
+                known = await self.inference(entry.ref)
+                return self._remember(replace(known, seq=seq, kind="comparison", at=entry.at))
+        return with_rows(logged, entry)
 
-    def _remember(self, logged: Logged, entry: Entry, known: Logged) -> Logged:
-        decisions = [row for row in entry.rows if isinstance(row, DecisionRow)]
-        calls = tuple(row for row in entry.rows if isinstance(row, CallRow))
-        scores = tuple(row for row in entry.rows if isinstance(row, JudgeScoreRow))
-        logged = replace(
-            logged,
-            decision=decisions[-1] if decisions else known.decision,
-            calls=tuple(c for c in known.calls if c not in calls) + calls,
-            judge_scores=tuple(s for s in known.judge_scores if s not in scores) + scores,
-        )
-        self._recent[entry.ref] = logged
+    def _remember(self, logged: Logged) -> Logged:
+        self._recent[logged.ref] = logged
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
         return logged
@@ -177,3 +175,16 @@ class Learning:
     def recent(self) -> list[Logged]:
         """Inferences still in memory, oldest first."""
         return list(self._recent.values())
+
+
+def with_rows(logged: Logged, entry: Entry, before: Logged | None = None) -> Logged:
+    """Return a logged event with the rows of its entry, after those known of the same inference before."""
+    known = before or logged
+    decisions = [row for row in entry.rows if isinstance(row, DecisionRow)]
+    return replace(
+        logged,
+        decision=decisions[-1] if decisions else known.decision,
+        calls=known.calls + tuple(row for row in entry.rows if isinstance(row, CallRow)),
+        judge_scores=known.judge_scores + tuple(row for row in entry.rows if isinstance(row, JudgeScoreRow)),
+        recorded=tuple(row for row in entry.rows if isinstance(row, RecordedRow)),
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learner.joint import JointView
+from learner.joint import NOTHING_ASKED, JointView, Partition
 from learner.lookahead import plan
 from learner.types import FloatArray
 
@@ -46,40 +46,70 @@ class Prospects:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers so far: arms, group of equal answers (first-come numbering), evidence as log-likelihood ratio.
+    """The answers so far, and who is believed to be right.
 
-    `is_comparable` is false where no answer could be compared; then every answer is a group of its own.
+    Args:
+        arms: The arms that answered.
+        groups: Group of equal answers of each, numbered from 0 in order of appearance.
+        quality: What was believed of these arms before, shape (r,).
+        evidence: Log-likelihood ratio that each answer is good, shape (r,).
+        before: The joint posterior from agreement alone; None where no answer can be compared with another.
+        after: The same with the evidence.
     """
 
     arms: tuple[int, ...]
     groups: tuple[int, ...]
+    quality: FloatArray
     evidence: FloatArray
-    is_comparable: bool
+    before: Partition | None
+    after: Partition | None
 
     @classmethod
-    def of(cls, arms: tuple[int, ...], groups: Sequence[int | None], evidence: FloatArray) -> Answers:
-        """Number the groups; an answer that cannot be compared stands alone."""
+    def of(
+        cls,
+        arms: tuple[int, ...],
+        groups: Sequence[int | None],
+        *,
+        quality: FloatArray,
+        evidence: FloatArray,
+        joint: JointView,
+    ) -> Answers:
+        """Number the groups; an answer that cannot be compared stands alone. `quality` is that of the whole pool."""
         numbers: dict[object, int] = {}
         # A missing group never equals another one: its own position makes the key unique.
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
         numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
-        return cls(arms, numbered, evidence, any(g is not None for g in groups))
+        own = quality[list(arms)]
+        if all(g is None for g in groups):
+            return cls(arms, numbered, own, evidence, None, None)
+        before = joint.partition(own, numbered, np.zeros(len(arms)))
+        after = joint.partition(own, numbered, evidence) if evidence.any() else before
+        return cls(arms, numbered, own, evidence, before, after)
 
-    def beliefs(self, quality: FloatArray, joint: JointView, *, with_evidence: bool = True) -> FloatArray:
-        """Return the probability of every answer to be right, shape (number of answers,)."""
-        evidence = self.evidence if with_evidence else np.zeros(len(self.arms))
-        own = quality[list(self.arms)]
-        if not self.is_comparable:
-            odds = np.log(own / (1.0 - own)) + evidence
-            alone: FloatArray = 1.0 / (1.0 + np.exp(-odds))
-            return alone
-        posterior = joint.partition(own, self.groups, evidence).posterior
-        return posterior[1 + np.array(self.groups, dtype=np.intp)]
+    @property
+    def is_comparable(self) -> bool:
+        """Whether agreement between these answers means anything."""
+        return self.before is not None
 
-    def best(self, quality: FloatArray, joint: JointView) -> int:
-        """Return the position of the answer to give: of the most believed group, its most believed arm."""
-        belief = self.beliefs(quality, joint)
-        return max(range(len(self.arms)), key=lambda i: (round(float(belief[i]), 12), quality[self.arms[i]]))
+    @property
+    def prior(self) -> FloatArray:
+        """Probability of every answer to be right before the evidence on the answers themselves, shape (r,)."""
+        return self.quality if self.before is None else self.before.of_answers
+
+    @property
+    def belief(self) -> FloatArray:
+        """Probability of every answer to be right, shape (r,)."""
+        if self.after is not None:
+            return self.after.of_answers
+        odds = np.log(self.quality / (1.0 - self.quality)) + self.evidence
+        alone: FloatArray = 1.0 / (1.0 + np.exp(-odds))
+        return alone
+
+    @property
+    def best(self) -> int:
+        """Position of the answer to give: of the most believed group, its most believed arm."""
+        belief = self.belief.round(12)
+        return max(range(len(self.arms)), key=lambda i: (belief[i], self.quality[i]))
 
 
 def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
@@ -91,8 +121,7 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         return alone
     together = alone
     if prospects.comparable > 0.01:
-        empty = prospects.joint.partition(np.zeros(0), (), np.zeros(0))
-        _, together = plan(empty, prospects.joint, quality, price, depth=min(prospects.depth, len(index)))
+        _, together = plan(NOTHING_ASKED, prospects.joint, quality, price, depth=min(prospects.depth, len(index)))
     apart = [
         expected_best(quality[i], prospects.deviation[k], np.delete(alone, i).max()) - price[i]
         for i, k in enumerate(index)
@@ -116,11 +145,10 @@ def next_values(
     price = prospects.lambda_ * prospects.cost_usd[index]
     now = float(right.max())
     apart = np.array([expected_best(prospects.quality[i], prospects.deviation[i], now) for i in index]) - price
-    if not answers.is_comparable:
+    if answers.after is None:
         return now, apart
-    partition = prospects.joint.partition(prospects.quality[list(answers.arms)], answers.groups, answers.evidence)
     depth = min(prospects.depth - len(answers.arms), len(index))
-    return plan(partition, prospects.joint, prospects.quality[index], price, depth=depth)
+    return plan(answers.after, prospects.joint, prospects.quality[index], price, depth=depth)
 
 
 def expected_best(mean: float, deviation: float, other: float) -> float:

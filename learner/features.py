@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import string
 from itertools import pairwise
 
 import numpy as np
@@ -25,26 +26,28 @@ CHEAP_FEATURES = (
     "unexplained",
 )  # fmt: skip
 OPTION = re.compile(r"(?m)^\s*\(?([A-J])[).:]\s+\S")
+WITHOUT_LATIN = dict.fromkeys(map(ord, string.ascii_letters))
 CODE = re.compile(r"```|\bdef \w+\(|\breturn\b|[{};]\s*$|\w\(\w*\)", re.MULTILINE)
 
 
 def cheap_features(query: Query) -> list[float]:
     """Return the named features of a text that need no embedding, in the order of `CHEAP_FEATURES` but the last."""
-    text = query.text
+    text, head = query.text, query.text[:2000]
     chars = max(1, len(text))
-    letters = sum(map(str.isalpha, text[:2000]))
+    letters = sum(map(str.isalpha, head))
+    latin = len(head) - len(head.translate(WITHOUT_LATIN))
     return [
         1.0,
         math.log1p(chars) / 4.0 - 1.5,
         math.log(max(1, query.turns)) / 2.0,
         float(bool(CODE.search(text))),
-        10.0 * sum(map(str.isdigit, text[:2000])) / min(chars, 2000),
+        10.0 * sum(map(str.isdigit, head)) / min(chars, 2000),
         float("?" in text),
         float(len(OPTION.findall(text)) >= 2),
         float(query.has_tools),
         float(query.wants_json),
         float(query.has_images),
-        1.0 - sum(c.isascii() and c.isalpha() for c in text[:2000]) / max(1, letters),
+        1.0 - latin / max(1, letters),
     ]
 
 

@@ -11,42 +11,49 @@ themselves, without any label, over a small grid; thumbs then set the level.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learner.types import FloatArray
 
 NODES, _weights = np.polynomial.hermite_e.hermegauss(5)
 NODE_WEIGHTS = _weights / _weights.sum()
 SPREADS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
-COINCIDENCES = np.array([0.04, 0.06, 0.09, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36])
+COINCIDENCES = (0.04, 0.06, 0.09, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36)
 PRIOR_SPREAD, PRIOR_COINCIDENCE = 2.0, 0.16
+LOG_PRIOR = (
+    -2.0 * (SPREADS - PRIOR_SPREAD)[:, None] ** 2 - 2.0 * np.log(np.array(COINCIDENCES) / PRIOR_COINCIDENCE) ** 2
+)
 GAMMA = 0.998
 MAX_ANSWERS = 24
 
 
-def right_probabilities(quality: FloatArray, spread: float) -> FloatArray:
+def right_probabilities(quality: FloatArray, spread: float | FloatArray) -> FloatArray:
     """Return a_mj with Σ_j w_j a_mj = quality[m]: the logistic-normal closed form, then two Newton steps.
 
     Args:
         quality: Marginal probabilities to be right, shape (m,).
-        spread: s ≥ 0, how strongly difficulty moves every arm.
+        spread: s ≥ 0, how strongly difficulty moves every arm; one number, or shape (n,).
 
     Returns:
-        Probabilities at each node, shape (m, 5).
+        Probabilities at each node, shape (m, 5), or (n, m, 5).
     """
-    q = np.clip(quality, 1e-3, 1.0 - 1e-3)
-    level = np.log(q / (1.0 - q)) * math.sqrt(1.0 + math.pi / 8.0 * spread * spread)
+    q = np.minimum(np.maximum(quality, 1e-3), 1.0 - 1e-3)
+    s = np.asarray(spread, dtype=np.float64)[..., None]
+    shift = s[..., None] * NODES
+    level = np.log(q / (1.0 - q)) * np.sqrt(1.0 + math.pi / 8.0 * s * s)
     for _ in range(2):
-        a = 1.0 / (1.0 + np.exp(-(level[:, None] + spread * NODES)))
+        a = 1.0 / (1.0 + np.exp(-(level[..., None] + shift)))
         level = level - (a @ NODE_WEIGHTS - q) / np.maximum((a * (1.0 - a)) @ NODE_WEIGHTS, 1e-6)
-    right: FloatArray = 1.0 / (1.0 + np.exp(-(level[:, None] + spread * NODES)))
+    right: FloatArray = 1.0 / (1.0 + np.exp(-(level[..., None] + shift)))
     return right
 
 
-def coincidence_law(sizes: Sequence[int], c: float) -> float:
+@lru_cache(maxsize=4096)
+def coincidence_law(sizes: tuple[int, ...], c: float) -> float:
     """Log-probability that wrong answers fall into groups of these sizes (Chinese restaurant, Pitman 2006 §3.1).
 
     The n-th wrong answer equals a given earlier group of size k with probability k·c / (1 − c + (n − 1)·c).
@@ -78,6 +85,11 @@ class Partition:
         total = self.mass.sum(axis=1)
         posterior: FloatArray = total / total.sum()
         return posterior
+
+    @property
+    def of_answers(self) -> FloatArray:
+        """Probability of each answer to be right, shape (r,)."""
+        return self.posterior[1 + np.array(self.groups, dtype=np.intp)]
 
     def told(self, group: int, belief: float) -> Partition:
         """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
@@ -126,16 +138,33 @@ class JointView:
             evidence: Log-likelihood ratio that each answer is good, shape (r,); a group has its members' mean.
         """
         right = self.right(quality)
-        sizes = tuple(groups.count(g) for g in range(max(groups, default=-1) + 1))
-        mass = np.empty((len(sizes) + 1, len(NODES)))
-        wrong = 1.0 - right
-        for h in range(len(sizes) + 1):
-            mine = np.array([g == h - 1 for g in groups], dtype=bool)
-            others = [size for g, size in enumerate(sizes) if g != h - 1]
-            said = float(evidence[mine].mean()) if mine.any() else 0.0
-            mass[h] = np.where(mine[:, None], right, wrong).prod(axis=0) if len(groups) else 1.0
-            mass[h] *= NODE_WEIGHTS * math.exp(coincidence_law(others, self.coincidence) + said)
-        return Partition(right, groups, sizes, mass)
+        right = self.right(quality)
+        sizes = sizes_of(groups)
+        mine = members(groups)
+        mass = np.where(mine[..., None], right, 1.0 - right).prod(axis=1) * NODE_WEIGHTS
+        said = (mine @ evidence) / np.maximum(mine.sum(axis=1), 1)
+        laws = [coincidence_law(others, self.coincidence) for others in others_of(sizes)]
+        return Partition(right, groups, sizes, mass * np.exp(laws + said)[:, None])
+
+
+NOTHING_ASKED = Partition(np.zeros((0, len(NODES))), (), (), NODE_WEIGHTS[None, :].copy())
+
+
+def sizes_of(groups: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the number of answers in each group."""
+    return tuple(groups.count(g) for g in range(max(groups, default=-1) + 1))
+
+
+def members(groups: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which answers are right under each hypothesis, shape (G + 1, r): none, then those of each group."""
+    hypotheses = np.arange(-1, max(groups, default=-1) + 1)
+    mine: NDArray[np.bool_] = np.array(groups, dtype=np.intp) == hypotheses[:, None]
+    return mine
+
+
+def others_of(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the sizes of the wrong groups under each hypothesis, in order of size."""
+    return [tuple(sorted(size for g, size in enumerate(sizes) if g != h)) for h in range(-1, len(sizes))]
 
 
 @dataclass(slots=True)
@@ -151,20 +180,12 @@ class Joint:
             quality: Believed quality of the arms that answered, shape (r,), r ≥ 2.
             groups: Group of each answer.
         """
-        sizes = [groups.count(g) for g in range(max(groups) + 1)]
-        hypotheses = range(len(sizes) + 1)
-        others = [[size for g, size in enumerate(sizes) if g != h - 1] for h in hypotheses]
-        law = np.exp([[coincidence_law(o, float(c)) for c in COINCIDENCES] for o in others])
-        mine = np.array([[g == h - 1 for g in groups] for h in hypotheses])
-        at_node = np.empty((len(SPREADS), len(sizes) + 1))
-        for i, spread in enumerate(SPREADS):
-            right = right_probabilities(quality, float(spread))
-            product = np.where(mine[:, :, None], right, 1.0 - right).prod(axis=1)
-            at_node[i] = product @ NODE_WEIGHTS
-        self.loglik = GAMMA * self.loglik + np.log(at_node @ law)
+        laws = [[coincidence_law(others, c) for c in COINCIDENCES] for others in others_of(sizes_of(groups))]
+        right = right_probabilities(quality, SPREADS)
+        at_node = np.where(members(groups)[:, None, :, None], right, 1.0 - right).prod(axis=2)
+        self.loglik = GAMMA * self.loglik + np.log((at_node @ NODE_WEIGHTS).T @ np.exp(laws))
 
     def view(self) -> JointView:
         """Return the most probable (s, c) under a wide prior."""
-        prior = -2.0 * (SPREADS - PRIOR_SPREAD)[:, None] ** 2 - 2.0 * np.log(COINCIDENCES / PRIOR_COINCIDENCE) ** 2
-        s, c = np.unravel_index(int((self.loglik + prior).argmax()), prior.shape)
-        return JointView(float(SPREADS[s]), float(COINCIDENCES[c]))
+        s, c = divmod(int((self.loglik + LOG_PRIOR).argmax()), len(COINCIDENCES))
+        return JointView(float(SPREADS[s]), COINCIDENCES[c])

@@ -16,7 +16,7 @@ from learner.estimators import logit, sigmoid
 from learner.joint import Partition
 from learner.policy import Answered, View
 from learner.quality import Label
-from learner.types import Context, FloatArray, Rated
+from learner.types import FloatArray, Rated
 
 UNLABELLED_WEIGHT = 0.5
 THUMB_FLIP = 0.06
@@ -25,9 +25,14 @@ LEAST_WEIGHT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class RatedLabels:
-    """What one rating teaches: the stacker's example, and a label for every arm that answered."""
+    """What one rating teaches: the stacker's example, and a label for every arm that answered.
+
+    `expected` is the quality that was believed of the arm that was served, before and without its answer; `moved` how
+    far the evidence on the answer moved that belief.
+    """
 
     arm: int
+    expected: float
     features: Mapping[str, float]
     prior_logit: float
     value: float
@@ -35,18 +40,12 @@ class RatedLabels:
     labels: Mapping[int, Label]
 
 
-def partition_of(view: View, context: Context, answered: Answered) -> tuple[FloatArray, Partition]:
-    """Return the believed qualities of the arms that answered and the posterior over their answers."""
-    quality = view.quality.predict(context).mean[list(answered.arms)]
-    return quality, view.joint.partition(quality, answered.answers.groups, answered.answers.evidence)
-
-
-def agreement_labels(view: View, context: Context, answered: Answered) -> dict[int, Label]:
+def agreement_labels(answered: Answered) -> dict[int, Label]:
     """Label answers by who agrees with whom; nothing where they cannot be compared or there is only one."""
-    if not answered.answers.is_comparable or len(answered.arms) < 2:
+    answers = answered.answers
+    if answers.after is None or len(answered.arms) < 2:
         return {}
-    quality, partition = partition_of(view, context, answered)
-    return to_labels(answered.arms, quality, partition, trust=UNLABELLED_WEIGHT)
+    return to_labels(answered.arms, answers.quality, answers.after, trust=UNLABELLED_WEIGHT)
 
 
 def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, *, trust: float) -> dict[int, Label]:
@@ -64,14 +63,13 @@ def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | 
     at = answered.steps.index(rated.served.answered_step)
     arm, features, prior = answered.arms[at], answered.features[at], float(answered.prior_logits[at])
     value = believed(rated, float(answered.right[at]))
-    own = float(view.quality.predict(rated.served.context).mean[arm])
+    own = float(answered.answers.quality[at])
     moved = sigmoid(logit(own) + view.stacker.evidence(features)) - own
     labels = {arm: Label(1.0, value)}
-    if answered.answers.is_comparable:
-        quality, partition = partition_of(view, rated.served.context, answered)
-        told = partition.told(answered.answers.groups[at], min(max(value, 0.005), 0.995))
-        labels = to_labels(answered.arms, quality, told, trust=1.0)
-    return RatedLabels(arm, features, prior, rated.reward, moved, labels)
+    if answered.answers.after is not None:
+        told = answered.answers.after.told(answered.answers.groups[at], min(max(value, 0.005), 0.995))
+        labels = to_labels(answered.arms, answered.answers.quality, told, trust=1.0)
+    return RatedLabels(arm, own, features, prior, rated.reward, moved, labels)
 
 
 def believed(rated: Rated, before: float) -> float:

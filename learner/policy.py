@@ -173,10 +173,14 @@ class View:
             for call, arm in zip(done, arms, strict=True)
         )
         evidence = np.array([self.stacker.evidence(f) for f in features])
-        answers = Answers.of(arms, [c.group for c in done], evidence)
-        quality = self.quality.predict(context).mean
-        before = answers.beliefs(quality, self.joint, with_evidence=False)
-        prior_logits = np.array([logit(float(p)) for p in before])
+        answers = Answers.of(
+            arms,
+            [call.group for call in done],
+            quality=self.quality.predict(context).mean,
+            evidence=evidence,
+            joint=self.joint,
+        )
+        prior_logits = np.array([logit(float(p)) for p in answers.prior])
         right = np.array(
             [self.stacker.calibrated(float(a), float(e)) for a, e in zip(prior_logits, evidence, strict=True)]
         )
@@ -195,7 +199,7 @@ class View:
         """
         answered = self.answered(context, calls, scores)
         prospects = self.prospects(context, limits)
-        best = answered.answers.best(prospects.quality, self.joint)
+        best = answered.answers.best
         stop = Stop(answered.steps[best], float(answered.right[best]))
         rest = [i for i in eligible(self.arms, limits) if i not in answered.arms]
         spent = sum(call.cost_usd for call in calls)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from learner.errors import InvalidObservation
-from learner.estimators import DiscountedRidge, logit, sigmoid
+from learner.estimators import DiscountedRidge, sigmoid
 from learner.pool import Arm
 from learner.types import Context, FloatArray
 
@@ -99,9 +99,11 @@ class Quality:
     total: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     ridges: list[DiscountedRidge] = field(default_factory=list)
     gate_evidence: FloatArray = field(default_factory=lambda: np.zeros(2))
+    _cells_before: FloatArray | None = None
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace what is known of its prices and prior."""
+        self._cells_before = None
         if index < len(self.arms):
             self.arms[index] = arm
             return
@@ -118,6 +120,7 @@ class Quality:
         if missing > 0:
             self.count = np.pad(self.count, ((0, 0), (0, missing)))
             self.total = np.pad(self.total, ((0, 0), (0, missing)))
+            self._cells_before = None
 
     def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> None:
         """Learn one answer's label, or replace what was learned of this answer `before`.
@@ -127,7 +130,7 @@ class Quality:
         """
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
-        expected = float(self._cells_of(index)[: len(context.categories)] @ context.categories)
+        expected = float(self._cells_now()[index, : len(context.categories)] @ context.categories)
         ridge = self.ridges[index]
         if before.weight == 0.0:
             self._weigh_gate(index, context, label, expected)
@@ -179,18 +182,19 @@ class Quality:
         base = 1.0 / (1.0 + np.exp(-(log_odds(means)[:, None] + self._shifts(means))))
         return (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
 
-    def _cells_of(self, index: int) -> FloatArray:
-        means, _ = self.means()
-        base = 1.0 / (1.0 + np.exp(-(logit(float(means[index])) + self._shifts(means))))
-        cells: FloatArray = (self.total[index] + CELL_PRIOR_COUNT * base) / (self.count[index] + CELL_PRIOR_COUNT)
-        return cells
+    def _cells_now(self) -> FloatArray:
+        """Cells as of the last view: one event's labels are all measured against what was believed before it."""
+        if self._cells_before is None:
+            self._cells_before = self._cells()
+        return self._cells_before
 
     def view(self) -> QualityView:
         """Return an immutable copy for readers."""
         means, counts = self.means() if self.arms else (np.zeros(0), np.zeros(0))
         d = self.size
+        self._cells_before = self._cells() if self.arms else np.zeros((0, self.count.shape[1]))
         return QualityView(
-            cells=self._cells() if self.arms else np.zeros((0, self.count.shape[1])),
+            cells=self._cells_before,
             counts=counts,
             means=means,
             weights=np.array([r.mean for r in self.ridges]).reshape(-1, d),

@@ -157,16 +157,15 @@ class LearnerState:
         if event.is_request:
             self._count(event)
         if answered is not None and len(answered.arms):
-            self._see(event, view, answered)
+            self._see(event, answered)
 
-    def _see(self, event: Served, view: View, answered: Answered) -> None:
+    def _see(self, event: Served, answered: Answered) -> None:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
         if event.is_request:
             self._note_comparable(event.context, is_comparable=answered.answers.is_comparable)
-        labels = agreement_labels(view, event.context, answered)
+        labels = agreement_labels(answered)
         if labels:
-            quality = view.quality.predict(event.context).mean[list(answered.arms)]
-            self.joint.observe(quality, answered.answers.groups)
+            self.joint.observe(answered.answers.quality, answered.answers.groups)
             self._learn(event, labels)
 
     def _rate(self, event: Rated) -> None:
@@ -182,17 +181,24 @@ class LearnerState:
         if RATED not in known:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
             known[RATED] = Label(1.0, event.reward)
-            self._weigh(view, event, rated)
+            self._weigh(rated)
         self._learn(event.served, rated.labels)
 
     def _read(self, event: Recorded) -> None:
         """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
         self._check(event.calls)
         arms = [self._index(call.arm) for call in event.calls]
-        answers = Answers.of(tuple(arms), [call.group for call in event.calls], np.zeros(len(arms)))
+        view = self.view()
+        answers = Answers.of(
+            tuple(arms),
+            [call.group for call in event.calls],
+            quality=view.quality.predict(event.context).mean,
+            evidence=np.zeros(len(arms)),
+            joint=view.joint,
+        )
         self._note_comparable(event.context, is_comparable=answers.is_comparable)
         if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
-            self.joint.observe(self.view().quality.predict(event.context).mean[arms], answers.groups)
+            self.joint.observe(answers.quality, answers.groups)
         for arm, call, quality in zip(arms, event.calls, event.qualities, strict=True):
             self.cost.observe(arm, event.context, call)
             self.quality.observe(arm, event.context, Label(1.0, quality))
@@ -203,13 +209,12 @@ class LearnerState:
         self.comparable *= COMPARABLE_GAMMA
         self.comparable += np.outer([1.0, float(is_comparable)], share)
 
-    def _weigh(self, view: View, event: Rated, rated: RatedLabels) -> None:
+    def _weigh(self, rated: RatedLabels) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        arm = self.arms[rated.arm].id
-        expected = float(view.quality.predict(event.served.context).mean[rated.arm])
         self.stacker.update(rated.features, rated.prior_logit, rated.value)
         self._deviate(rated.arm, rated.moved)
-        if self.drift.update(arm, y=rated.value, expected=expected, at_observation=self.observations):
+        arm = self.arms[rated.arm].id
+        if self.drift.update(arm, y=rated.value, expected=rated.expected, at_observation=self.observations):
             self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
 
     def _learn(self, event: Served, labels: Mapping[int, Label]) -> None:

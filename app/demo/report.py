@@ -191,11 +191,11 @@ def verdict(comparison: Comparison) -> str:
 
 def savings(comparison: Comparison) -> str:
     """Say in one sentence what was saved against the best single model, and at what quality."""
-    how = "less" if comparison.saved_share >= 0 else "MORE"
+    saved = comparison.saved_usd_per_1k
+    how, what = ("less", "saved") if saved >= 0 else ("MORE", "lost")
     return (
         f"{abs(comparison.saved_share):.1%} {how} than the best single model ({comparison.best}): "
-        f"{comparison.saved_usd_per_1k:+.4g} USD saved per 1,000 requests, "
-        f"{comparison.over_best_points:+.1f} points of quality"
+        f"{abs(saved):.4g} USD {what} per 1,000 requests, {comparison.over_best_points:+.1f} points of quality"
     )
 
 

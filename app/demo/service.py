@@ -20,7 +20,8 @@ import yaml
 from app.demo.worlds import KEY_VARIABLE, DemoError, World
 from app.settings import read_environment
 
-SERVE = (sys.executable, "-m", "app.cli", "serve")
+# The entry point of the `headrace` command, found even where its script is not on PATH.
+SERVE = (sys.executable, "-c", "from app.cli import main; main()", "serve")
 READY_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S = 180.0, 30.0, 0.2
 LOG_TAIL_CHARACTERS = 2000
 

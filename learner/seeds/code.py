@@ -24,9 +24,9 @@ CODE = (
             "18, 29 and 40? How deep is a binary search tree with the same keys?",
             "What does it mean that a classifier overfits the training data? How do regularization, more training "
             "examples and fewer hyperparameters change bias and variance of the model?",
-            "Statement 1: a neural network with linear activations can represent XOR. Statement 2: L1 "
-            "regularization yields sparse weights. Which of the statements are true?\nA. both\nB. neither\nC. only "
-            "1\nD. only 2",
+            "Which of these claims about machine learning is correct?\nA. a neural network with linear activations "
+            "can represent XOR\nB. L1 regularization yields sparse weights\nC. k-means is a supervised method\nD. "
+            "boosting trains its trees independently",
             "Why is it insecure to encrypt two messages with the same key of a one-time pad? How do an attacker "
             "and a buffer overflow exploit software vulnerabilities?",
             "Convert the hexadecimal number 3F.A to binary and to decimal. What is the largest integer in 8-bit "
@@ -39,7 +39,7 @@ CODE = (
         about="Write a program, function, script, query or configuration",
         reasoning="deep",
         examples=(
-            "Write a Python function that merges overlapping intervals and returns them sorted. Include type hints.",
+            "Write a scheduler class in Python that merges overlapping bookings. Include type hints and comments.",
             "I need a bash script that renames all .jpeg files in a folder tree to .jpg and prints what it did.",
             "Implement an LRU cache class in Go with a mutex and a maximum size, and a small benchmark.",
             "Create a React component for a table with sortable columns and pagination, in TypeScript with CSS.",
@@ -61,30 +61,31 @@ CODE = (
         about="Explain, trace, review or debug code that is given",
         reasoning="deep",
         examples=(
-            "What does this function return for the input [3, 1, 2]?\n\ndef f(xs):\n    out = []\n    for x in "
-            "xs:\n        out.insert(0, x * 2)\n    return out",
-            "Complete the assertion with the value that the code produces.\n\ndef f(text, sep):\n    parts = "
-            "text.split(sep)\n    return sep.join(p.strip().upper() for p in parts if p)\n\nassert f('a, b,,c ', "
-            "',') == ",
+            "What does this function return for the input [3, 1, 2]?\n\ndef double_all(xs):\n    out = []\n    for "
+            "x in xs:\n        out.insert(0, x * 2)\n    return out",
+            "I expected this function to keep empty fields. Why is the output different?\n\ndef tidy(line, sep):\n"
+            "    parts = line.split(sep)\n    return sep.join(part.strip().upper() for part in parts if part)",
             "Why do I get `TypeError: 'NoneType' object is not subscriptable` here?\n\nrows = items.sort()\n"
             "print(rows[0])",
             "Review this pull request and point out bugs:\n\n- if user.age > 18:\n+ if user.age >= 18 or "
             "user.guardian:\n      grant(user)",
             "My goroutines deadlock when the channel is full. What is wrong with this code?\n\nfor _, j := range "
             "jobs { ch <- j }\nwg.Wait()\nclose(ch)",
-            "def f(d, keys):\n    for k in keys:\n        d.pop(k, None)\n    return list(d.items())\n\nWhat is "
-            "the output of f({'x': 1, 'y': 2, 'z': 3}, ['y', 'q'])?",
+            "def without(settings, names):\n    for name in names:\n        settings.pop(name, None)\n    return "
+            "list(settings.items())\n\nDoes this Python function change its input? What is the "
+            "output if a name is missing?",
             "Explain what this code does line by line:\n\nwhile low <= high:\n    mid = (low + high) // 2\n    if "
             "a[mid] < key:\n        low = mid + 1\n    else:\n        high = mid - 1",
             "The build fails with `undefined reference to vtable for Shape`. Here is the stack trace and the code.",
-            "Given the Python code, write the literal that the call evaluates to.\n\ndef f(nums, k):\n    while "
-            "nums and nums[-1] < k:\n        nums.pop()\n    return nums + [k] * 2\n\nassert f([9, 4, 1, 0], 3) == "
-            "??",
-            "def f(s):\n    count = {}\n    for c in s:\n        count[c] = count.get(c, 0) + 1\n    return "
-            "max(count, key=count.get)\n\nassert f('mississippi') == ??",
+            "Trace the variables by hand, please:\n\nstack = [9, 4, 1, 0]\nwhile stack and stack[-1] < 3:\n    "
+            "stack.pop()\nstack += [3] * 2\nprint(stack)",
+            "def most_common(word):\n    count = {}\n    for letter in word:\n        count[letter] = "
+            "count.get(letter, 0) + 1\n    return max(count, key=count.get)\n\nWhat is the "
+            "output when the input is 'mississippi'?",
             'What does this C code print?\n\nint main() { int a[] = {1, 2, 3}; int *p = a; printf("%d", *(p++ + 1)); }',
-            "def f(s, n):\n    t = ''\n    for i, c in enumerate(s):\n        if i % n == 0:\n            t += "
-            "c.lower()\n        elif c.isdigit():\n            t = t.replace(c, '')\n    return t\n\nf('Ab3dEf', 2)",
+            "Find the bug: the code below should remove digits and lower every second letter.\n\nresult = ''\nfor i, "
+            "c in enumerate(text):\n    if i % 2 == 0:\n        result += c.lower()\n    elif c.isdigit():\n        "
+            "result = result.replace(c, '')\nreturn result",
             "Is this loop correct? It prints the list twice although the index did not change.",
         ),
     ),

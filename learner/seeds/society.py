@@ -99,7 +99,7 @@ SOCIETY = (
         reasoning="light",
         examples=(
             "What were the main political and economic causes of the First World War, according to historians?",
-            "This question refers to the following passage, written by a merchant of Massachusetts in 1786: 'Our "
+            "Read the passage that a merchant of Massachusetts wrote in 1786, and answer the question below it. 'Our "
             "farmers are dunned for debts they cannot pay, and the new government sends its army against the "
             "people who once fought the king of England.' The passage best reflects which of the following "
             "events?\nA. the Stamp Act\nB. Shays' Rebellion\nC. the Louisiana Purchase\nD. the Embargo Act",

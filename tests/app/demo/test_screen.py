@@ -71,7 +71,7 @@ def test_the_table_compares_us_with_each_model_and_the_mix(make_world: Callable[
     text = drawn(results(make_world(), [comparison(10.0)]))
     for part in ("Headrace", "0.800", "middle (joined late)", "static mix at the same cost", "0.700", "requests 11-20"):
         assert part in text
-    assert "75.0% less than the best single model (large): +0.3 USD saved per 1,000 requests, -10.0 points" in text
+    assert "75.0% less than the best single model (large): 0.3 USD saved per 1,000 requests, -10.0 points" in text
     assert "spent 100% of the budget" in text
 
 
