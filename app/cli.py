@@ -19,7 +19,7 @@ from rich.table import Table
 from app import config_file
 from app.errors import AppError, ConfigError
 from app.main import create_app
-from app.service import open_service
+from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
 from app.storage.engine import database_url, hold
 from app.storage.errors import StorageError
@@ -103,6 +103,15 @@ def migrate(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def embedding(config: ConfigOption = None) -> None:
+    """Make the static embedding in the data directory, once; needs the extra `embeddings`."""
+    environment = read_environment(os.environ)
+    with explained():
+        made = open_embedding(settings_from(config, environment), environment.data_dir)
+    out.print(f"The embedding {made.fingerprint} is ready in {environment.data_dir}.", soft_wrap=True)
+
+
+@app.command()
 def learn(
     data: Annotated[Path, typer.Option(help="Parquet file of recorded outcomes.")],
     config: ConfigOption = None,
@@ -143,16 +152,16 @@ async def teach(settings: Settings, environment: Environment, data: Path) -> dic
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="A folder of recorded answers, not the default stream.")] = None,
-    local: Annotated[bool, typer.Option(help="Real small models on this machine's processor.")] = False,
-    short: Annotated[bool, typer.Option(help="About 150 queries, then stop and report.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Real small models on this machine's processor.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="About 150 queries, then stop and report.")] = False,
     n: Annotated[int | None, typer.Option(min=20, help="Number of queries.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 8000, or a free one.")] = None,
-    stay: Annotated[bool, typer.Option(help="Keep serving at the end.")] = True,
+    leave: Annotated[bool, typer.Option("--exit", help="Do not keep serving at the end.")] = False,
 ) -> None:
     """Route real queries before your eyes, and keep serving."""
-    from app.demo.run import Options, run
+    from app.demo.run import DemoOptions, run
 
-    raise typer.Exit(run(Options(short=short, data=data, local=local, port=port, n=n, stay=stay)))
+    raise typer.Exit(run(DemoOptions(short=short, data=data, local=local, n=n, port=port, stay=not leave)))
 
 
 # -- clients of a running service ---------------------------------------------------------------------------------

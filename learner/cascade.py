@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from learner.joint import NOTHING_ASKED, JointView, Partition
 from learner.lookahead import plan
 from learner.types import FloatArray
+
+OPTIMISM = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,26 @@ def next_values(
         return now, apart
     depth = min(prospects.depth - len(answers.arms), len(index))
     return plan(answers.after, prospects.joint, prospects.quality[index], price, depth=depth)
+
+
+def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) -> FloatArray:
+    """Return what it would be worth to learn that an arm is better than believed, in utility per request, shape (m,).
+
+    The value of the best plan with the arm's quality raised by `OPTIMISM` standard deviations, less its value as things
+    are believed: 0 for arms that no plan would use even then, which are not worth another observation.
+
+    Args:
+        prospects: What is believed of a typical query.
+        uncertainty: Standard deviation of each arm's mean quality, shape (m,).
+        kept: Arms in service.
+    """
+    gains = np.zeros(len(uncertainty))
+    now = float(first_values(prospects, kept).max())
+    for i in kept:
+        better = prospects.quality.copy()
+        better[i] = min(better[i] + OPTIMISM * uncertainty[i], 0.98)
+        gains[i] = first_values(replace(prospects, quality=better), kept).max() - now
+    return np.maximum(gains, 0.0)
 
 
 def expected_best(mean: float, deviation: float, other: float) -> float:

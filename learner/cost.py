@@ -15,6 +15,7 @@ from learner.types import Call, Context, FloatArray
 
 GAMMA = 0.997
 PRIOR_OUTPUT_TOKENS = 250.0
+PRIOR_INPUT_TOKENS = 150.0
 PRIOR_TOKENS_PER_CHAR = 0.25
 PRIOR_COUNT = 3.0
 
@@ -90,6 +91,13 @@ class Cost:
         arm = (tokens + PRIOR_COUNT * pool) / (calls + PRIOR_COUNT)
         expected: FloatArray = (self.output_tokens + PRIOR_COUNT * arm[:, None]) / (self.calls + PRIOR_COUNT)
         return expected
+
+    def means_usd(self) -> FloatArray:
+        """Expected cost of one call of each arm over all queries, USD, shape (m,)."""
+        calls = self.calls.sum(axis=1) + PRIOR_COUNT
+        out = (self.output_tokens.sum(axis=1) + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / calls
+        into = (self.input_tokens + PRIOR_COUNT * PRIOR_INPUT_TOKENS) / calls
+        return np.array([arm.cost_usd(i, o) for arm, i, o in zip(self.arms, into, out, strict=True)])
 
     def view(self) -> CostView:
         """Return an immutable copy for readers."""

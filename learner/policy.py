@@ -19,7 +19,7 @@ from learner.estimators import logit
 from learner.exploration import TEMPERATURE, floors_for, mix_with_floor, shadow_arms
 from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
-from learner.pool import Arm, eligible
+from learner.pool import SERVING, Arm, eligible
 from learner.quality import Belief, QualityView
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
@@ -71,6 +71,7 @@ class View:
     deviations: FloatArray
     comparability: FloatArray
     lambda_: float
+    upsides: FloatArray
     allowance_usd: float
     request_usd: float
     parameters: Parameters
@@ -232,9 +233,9 @@ class View:
         queries get none.
         """
         costs = self.cost.predict(context)
-        worth = np.sqrt(self.quality.predict(context).variance)
+        worth = self.upsides.copy()
         for i, arm in enumerate(self.arms):
-            if arm.id in asked or not arm.is_routable or arm.state not in ("registered", "exploring", "active"):
+            if arm.id in asked or not arm.is_routable or arm.state not in SERVING:
                 worth[i] = 0.0
         budget = (self.allowance_usd - reserved_usd) * float(rng.uniform(0.2, 1.0))
         chosen = shadow_arms(costs, worth, allowance_usd=budget, most=self.parameters.shadow_arms)

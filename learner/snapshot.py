@@ -35,7 +35,7 @@ SCHEMA = 1
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
-STATE_ARRAYS = ("deviation", "comparable", "shares")
+STATE_ARRAYS = ("deviation", "comparable", "upsides", "shares")
 
 
 def dump(state: LearnerState) -> bytes:

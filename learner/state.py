@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.budget import Controller
-from learner.cascade import Answers
+from learner.cascade import Answers, Prospects, upsides
 from learner.cost import Cost
 from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
 from learner.errors import InvalidObservation
@@ -24,7 +24,7 @@ from learner.judges import Stacker
 from learner.labels import RatedLabels, agreement_labels, rated_labels
 from learner.onboarding import next_states
 from learner.policy import Answered, View
-from learner.pool import Arm
+from learner.pool import SERVING, Arm
 from learner.quality import UNLABELLED, Label, Quality
 from learner.taxonomy import Taxonomy
 from learner.types import (
@@ -49,6 +49,7 @@ DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 STATES_EVERY = 20
 RATED = -1
+UNKNOWN_UPSIDE = 0.05
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class LearnerState:
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     observations: int = 0
     requests: int = 0
+    upsides: FloatArray = field(default_factory=lambda: np.zeros(0))
     shares: FloatArray = field(default_factory=lambda: np.zeros(0))
     _view: View | None = None
 
@@ -124,6 +126,7 @@ class LearnerState:
             self.arms.append(arm)
             self.deviation = np.append(self.deviation, 0.0)
             self.shares = np.append(self.shares, 0.0)
+            self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
         else:
             known = self.arms[index].state
             # A patch says what the arm is, not how far its exploration has come.
@@ -237,9 +240,26 @@ class LearnerState:
         self.taxonomy = self.taxonomy.grow(components_of(event.context))
         self._make_room(len(self.taxonomy.names))
         if self.requests % STATES_EVERY == 0:
-            means, counts = self.quality.means()
-            costs = self.cost.view().predict(event.context)
-            self.arms = next_states(self.arms, means, counts, costs)
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Bring the arms' states, and what is worth exploring, up to date with the evidence."""
+        means, counts = self.quality.means()
+        costs = self.cost.means_usd()
+        self.arms = next_states(self.arms, means, counts, costs)
+        kept = [i for i, arm in enumerate(self.arms) if arm.is_routable and arm.state in SERVING]
+        seen, comparable = self.comparable.sum(axis=1)
+        typical = Prospects(
+            quality=means,
+            deviation=self.deviation,
+            cost_usd=costs,
+            lambda_=self.controller.lambda_,
+            comparable=float((comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR)),
+            joint=self.joint.view(),
+            depth=self.parameters.depth,
+            margin=self.parameters.margin,
+        )
+        self.upsides = upsides(typical, np.sqrt(means * (1.0 - means) / (counts + 1.0)), kept)
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
@@ -283,6 +303,7 @@ class LearnerState:
             deviations=self.deviation.copy(),
             comparability=(comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR),
             lambda_=self.controller.lambda_,
+            upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
             request_usd=budget or self.controller.spent_usd / max(self.controller.requests, 1.0),
             parameters=self.parameters,

@@ -35,27 +35,27 @@ CLOSED, NOT_CLOSED, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DemoOptions:
     """What the command line asks for.
 
     Attributes:
         short: Play a short stream, then stop everything: for CI.
         data: A folder with `queries.parquet` and `answers.parquet`; None: the stream in the package `paretobandit`.
         local: Serve two small real models on this CPU instead of a recording.
-        port: Port of the service; 0: any free one.
+        port: Port of the service; None: 8000 where that is free, else any free one.
         n: Number of requests; None: 1,200, or 150 where `short`; never more than the world has.
-        keep_serving: Leave the service running until Ctrl-C.
+        stay: Leave the service running until Ctrl-C.
     """
 
     short: bool = False
     data: Path | None = None
     local: bool = False
-    port: int = 8000
+    port: int | None = None
     n: int | None = None
-    keep_serving: bool = True
+    stay: bool = True
 
 
-def run(options: Options) -> int:
+def run(options: DemoOptions) -> int:
     """Run a demonstration and return the exit status.
 
     Returns:
@@ -73,7 +73,7 @@ def run(options: Options) -> int:
         return INTERRUPTED
 
 
-async def demonstrate(options: Options, console: Console, command: Sequence[str] = SERVE) -> int:
+async def demonstrate(options: DemoOptions, console: Console, command: Sequence[str] = SERVE) -> int:
     """Run a demonstration from the world to the report, and on until it is ended; `command` starts the service."""
     end_on_sigterm()
     port = choose_port(options.port)
@@ -84,7 +84,7 @@ async def demonstrate(options: Options, console: Console, command: Sequence[str]
             console.print("Starting the service ...")
             async with running(command, config, port=port, folder=Path(folder)) as process:
                 checks = await play(world, upstream, f"http://127.0.0.1:{port}", console)
-                if options.keep_serving and not options.short:
+                if options.stay and not options.short:
                     farewell(console, world, port, Path(folder))
                     await stay(process)
     return CLOSED if all(check.holds for check in checks) else NOT_CLOSED
@@ -98,7 +98,7 @@ def end_on_sigterm() -> None:
 
 
 @asynccontextmanager
-async def chosen_world(options: Options) -> AsyncIterator[World]:
+async def chosen_world(options: DemoOptions) -> AsyncIterator[World]:
     """Load the world that the options name, cut to the number of requests they ask for."""
     if options.local and options.data is not None:
         raise DemoError("--local and --data each name an input: give one of them")

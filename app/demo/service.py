@@ -23,6 +23,7 @@ from app.settings import read_environment
 # The entry point of the `headrace` command, found even where its script is not on PATH.
 SERVE = (sys.executable, "-c", "from app.cli import main; main()", "serve")
 READY_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S = 180.0, 30.0, 0.2
+USUAL_PORT = 8000
 LOG_TAIL_CHARACTERS = 2000
 
 
@@ -48,16 +49,16 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | {"HEADRACE_DATA_DIR": str(folder), KEY_VARIABLE: "replay", "HF_HUB_OFFLINE": "1"}
 
 
-def choose_port(wanted: int) -> int:
-    """Return the wanted port, or any free one where 0 is wanted.
+def choose_port(wanted: int | None) -> int:
+    """Return the wanted port; where none is wanted, 8000 if it is free, else any free one.
 
     Raises:
         DemoError: The wanted port is taken.
     """
-    if wanted == 0:
-        return any_free_port()
+    if wanted is None:
+        return USUAL_PORT if is_free(USUAL_PORT) else any_free_port()
     if not is_free(wanted):
-        raise DemoError(f"port {wanted} of 127.0.0.1 is taken: end what listens there, or give --port 0 for a free one")
+        raise DemoError(f"port {wanted} of 127.0.0.1 is taken: end what listens there, or leave --port out")
     return wanted
 
 

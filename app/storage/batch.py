@@ -34,8 +34,8 @@ REPLACED = (DecisionRow, ModelRow)
 class Entry:
     """An event of the log with the rows that belong to it; without a kind, rows only.
 
-    A decision or model given again replaces the stored row whole. Calls, judge scores and feedback are only ever added
-    and learn their `event_seq` here.
+    A decision or model given again replaces the stored row whole. Calls, judge scores, feedback and recorded outcomes
+    are only ever added and learn their `event_seq` here.
     """
 
     kind: EventKind | None

@@ -117,7 +117,7 @@ async def last_seq(engine: AsyncEngine) -> int:
 
 
 async def events_after(engine: AsyncEngine, seq: int, limit: int) -> list[Logged]:
-    """Return the events that follow number `seq`, with their rows, in five queries.
+    """Return the events that follow number `seq`, with their rows, in one query per table.
 
     Args:
         engine: The engine of the database.

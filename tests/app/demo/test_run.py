@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.demo.run import CANNOT_RUN, CLOSED, NOT_CLOSED, Options, demonstrate, run
+from app.demo.run import CANNOT_RUN, CLOSED, NOT_CLOSED, DemoOptions, demonstrate, run
 from app.demo.service import any_free_port, is_free
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_service.py")))
@@ -13,7 +13,7 @@ FAKE = (sys.executable, str(Path(__file__).with_name("fake_service.py")))
 
 async def test_a_short_demonstration_closes_the_loop_and_leaves_nothing_running(recorded_folder: Path) -> None:
     out, port = io.StringIO(), any_free_port()
-    options = Options(short=True, data=recorded_folder, port=port)
+    options = DemoOptions(short=True, data=recorded_folder, port=port)
     assert await demonstrate(options, Console(file=out, width=160), FAKE) == CLOSED
     text = out.getvalue()
     assert "24 requests: big from" in text
@@ -28,7 +28,7 @@ async def test_a_loop_that_does_not_close_is_in_the_exit_status(recorded_folder:
     source = Path(FAKE[1]).read_text().replace("forget_cost: float = 0.0", "forget_cost: float = 0.01")
     forgetful.write_text(source)
     out = io.StringIO()
-    options = Options(data=recorded_folder, port=any_free_port(), n=10, keep_serving=False)
+    options = DemoOptions(data=recorded_folder, port=any_free_port(), n=10, stay=False)
     assert await demonstrate(options, Console(file=out, width=160), (sys.executable, str(forgetful))) == NOT_CLOSED
     assert "FAIL  the spend ledger equals the upstream's bill" in out.getvalue()
 
@@ -36,13 +36,13 @@ async def test_a_loop_that_does_not_close_is_in_the_exit_status(recorded_folder:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(data=Path("nowhere")), "queries.parquet does not exist"),
-        (Options(data=Path("nowhere"), local=True), "give one of them"),
-        (Options(n=1), "give at least 2"),
+        (DemoOptions(data=Path("nowhere")), "queries.parquet does not exist"),
+        (DemoOptions(data=Path("nowhere"), local=True), "give one of them"),
+        (DemoOptions(n=1), "give at least 2"),
     ],
 )
 def test_a_demonstration_that_cannot_run_says_why_and_ends_with_2(
-    options: Options, message: str, capsys: pytest.CaptureFixture[str]
+    options: DemoOptions, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(options) == CANNOT_RUN
     assert message in capsys.readouterr().err

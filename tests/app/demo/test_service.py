@@ -48,7 +48,7 @@ def test_a_port_that_is_asked_for_and_taken_is_an_error() -> None:
 
 
 def test_without_a_wish_some_free_port_is_chosen() -> None:
-    assert is_free(choose_port(0))
+    assert is_free(choose_port(None))
 
 
 async def test_the_service_is_ready_inside_the_context_and_gone_after_it(

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.journal import Journal
-from app.storage.tables import ModelRow, SnapshotRow
+from app.storage.tables import ModelRow, RecordedRow, SnapshotRow
 
 Make = Callable[..., Any]
 
@@ -71,6 +71,37 @@ async def test_a_quiz_and_other_kinds_are_replayed_without_a_decision(
     quiz, model = await repository.events_after(engine, 0, 10)
     assert (quiz.decision, len(quiz.calls)) == (None, 1)
     assert (model.decision, model.calls, model.body) == (None, (), {"state": "active"})
+
+
+def outcome(query_id: str, model: str, quality: float) -> RecordedRow:
+    return RecordedRow(
+        query_id=query_id,
+        model=model,
+        quality=quality,
+        cost_usd=0.5,
+        input_tokens=10,
+        output_tokens=20,
+        feature_version="1",
+        context=b"",
+    )
+
+
+async def test_a_recorded_query_is_replayed_with_its_own_outcomes_and_costs_nothing(
+    engine: AsyncEngine, journal: Journal
+) -> None:
+    for query_id in ("q-1", "q-2"):
+        rows = (outcome(query_id, "small", 0.25), outcome(query_id, "large", 1.0))
+        await journal.append(Entry("recorded", query_id, 0.0, rows=rows))
+    first, second = await repository.events_after(engine, 0, 10)
+    assert [(row.query_id, row.model) for row in first.recorded] == [("q-1", "small"), ("q-1", "large")]
+    assert [(row.query_id, row.quality) for row in second.recorded] == [("q-2", 0.25), ("q-2", 1.0)]
+    assert (first.decision, first.calls, journal.spend.total.total_usd) == (None, (), 0.0)
+
+
+async def test_the_events_of_one_kind_are_listed_in_their_order(engine: AsyncEngine, journal: Journal) -> None:
+    for entry in (Entry("policy", "0", 0.0), Entry("objective", "1", 0.0), Entry("policy", "2", 0.0)):
+        await journal.append(entry)
+    assert [event.ref for event in await repository.events_of_kind(engine, "policy")] == ["0", "2"]
 
 
 async def test_the_log_is_read_in_chunks(engine: AsyncEngine, journal: Journal) -> None:
