@@ -22,6 +22,8 @@ Kind = Literal["choice", "number", "json", "code", "short", "free"]
 
 TAIL_CHARS = 20_000
 SHORT_CHARS = 80
+# A whole reply of a few words is an answer; a longer one is a sentence, which two models never put the same way.
+SHORT_WORDS = 4
 
 _OPTION_STYLES = {
     first: re.compile(rf"([{letters}])(?<![^\s(\[*].)\{mark}[\s*]+(?=\S)")
@@ -34,6 +36,8 @@ _ASKS_QUANTITY = re.compile(
     r"\b(?:[Hh]ow (?:many|much|long|far|old|fast|tall|big)|(?:[Cc]alcul|[Ee]valu)ate|[Cc]ompute|[Ss]olve|[Dd]etermine"
     r"|[Ff]ind|[Ww]hat (?:is|was|are|will be|percentage|fraction|number))\b"
 )
+# A reply wholly in brackets speaks about an answer ("[no output]") and is none, unless it is a list.
+_NOTE = re.compile(r"\[[A-Za-z][^\[\],'\"]* [^\[\],'\"]*\]")
 _EXPLAINS = re.compile(r"reason|expla|rationale|thought|thinking|step|analysis|confiden|justif|comment", re.IGNORECASE)
 _LETTER = re.compile(
     r"\W{0,8}(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\b\W{1,4})?([A-Za-z])(?![\w'\u2019])(?!\s+(?!is\b)[a-z])"
@@ -64,6 +68,8 @@ def extract(text: str, prompt: str = "", *, wants_json: bool = False) -> Answer:
         The answer; kind "free" with an empty key if the reply states none.
     """
     reply = text[-TAIL_CHARS:].rpartition("</think>")[2].strip()
+    if _NOTE.fullmatch(reply):
+        return NOTHING
     question = _Question(prompt[-TAIL_CHARS:])
     found = _from_data(reply, question)
     if wants_json:
@@ -171,7 +177,7 @@ def _candidates(reply: str, question: _Question) -> Iterator[Answer]:
     yield _from_blocks(replies.blocks(reply), question)
     if question.asks_quantity:
         yield from (Answer("number", canonical.number(span)) for span in replies.last_quantities(prose))
-    if len(prose) <= SHORT_CHARS:
+    if len(prose) <= SHORT_CHARS and (question.is_exact or len(prose.split()) <= SHORT_WORDS):
         yield _classified(prose, question)
 
 

@@ -124,11 +124,10 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
     together = alone
     if prospects.comparable > 0.01:
         _, together = plan(NOTHING_ASKED, prospects.joint, quality, price, depth=min(prospects.depth, len(index)))
-    apart = [
-        expected_best(quality[i], prospects.deviation[k], np.delete(alone, i).max()) - price[i]
-        for i, k in enumerate(index)
-    ]
-    mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * np.array(apart)
+    second, first = np.partition(alone, -2)[-2:]
+    others = [second if value == first else first for value in alone]
+    apart = [expected_best(q, s, o) for q, s, o in zip(quality, prospects.deviation[index], others, strict=True)]
+    mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * (np.array(apart) - price)
     return mixed
 
 

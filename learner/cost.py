@@ -6,6 +6,7 @@ tokens per category, shrunk to the arm's mean and that to the pool's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +46,11 @@ class CostView:
         cost: FloatArray = into * self.input_usd_per_token + out * self.output_usd_per_token
         return cost
 
+    def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
+        """Return the expected output tokens of some arms."""
+        tokens = self.output_tokens[list(arms), : len(context.categories)] @ context.categories
+        return [float(t) for t in tokens]
+
 
 @dataclass(slots=True)
 class Cost:
@@ -77,9 +83,11 @@ class Cost:
 
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
-        share = np.pad(context.categories, (0, self.calls.shape[1] - len(context.categories)))
-        self.calls[index] = self.calls[index] * GAMMA + share
-        self.output_tokens[index] = self.output_tokens[index] * GAMMA + share * call.output_tokens
+        known = len(context.categories)
+        self.calls[index] *= GAMMA
+        self.output_tokens[index] *= GAMMA
+        self.calls[index, :known] += context.categories
+        self.output_tokens[index, :known] += context.categories * call.output_tokens
         self.chars[index] = self.chars[index] * GAMMA + context.input_chars
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s

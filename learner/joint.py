@@ -29,27 +29,38 @@ LOG_PRIOR = (
 )
 GAMMA = 0.998
 MAX_ANSWERS = 24
+GRID = np.linspace(0.01, 0.99, 513)
+ROWS_PER_QUALITY = (len(GRID) - 1) / (GRID[-1] - GRID[0])
 
 
-def right_probabilities(quality: FloatArray, spread: float | FloatArray) -> FloatArray:
-    """Return a_mj with Σ_j w_j a_mj = quality[m]: the logistic-normal closed form, then two Newton steps.
+@lru_cache(maxsize=16)
+def right_table(spread: float) -> FloatArray:
+    """Return a_mj for the qualities of `GRID` at one spread s ≥ 0, shape (513, 5).
 
-    Args:
-        quality: Marginal probabilities to be right, shape (m,).
-        spread: s ≥ 0, how strongly difficulty moves every arm; one number, or shape (n,).
-
-    Returns:
-        Probabilities at each node, shape (m, 5), or (n, m, 5).
+    Each row satisfies Σ_j w_j a_mj = quality; the level that does so is found by bisection. Linear interpolation
+    between rows keeps the equality, and saves solving for the level on every request.
     """
-    q = np.minimum(np.maximum(quality, 1e-3), 1.0 - 1e-3)
-    s = np.asarray(spread, dtype=np.float64)[..., None]
-    shift = s[..., None] * NODES
-    level = np.log(q / (1.0 - q)) * np.sqrt(1.0 + math.pi / 8.0 * s * s)
-    for _ in range(2):
-        a = 1.0 / (1.0 + np.exp(-(level[..., None] + shift)))
-        level = level - (a @ NODE_WEIGHTS - q) / np.maximum((a * (1.0 - a)) @ NODE_WEIGHTS, 1e-6)
-    right: FloatArray = 1.0 / (1.0 + np.exp(-(level[..., None] + shift)))
+    low, high = np.full(len(GRID), -60.0), np.full(len(GRID), 60.0)
+    for _ in range(60):
+        level = (low + high) / 2.0
+        is_low = at_nodes(level, spread) @ NODE_WEIGHTS < GRID
+        low, high = np.where(is_low, level, low), np.where(is_low, high, level)
+    return at_nodes((low + high) / 2.0, spread)
+
+
+def at_nodes(level: FloatArray, spread: float) -> FloatArray:
+    """Return σ(l_m + s·z_j), shape (m, 5)."""
+    right: FloatArray = 1.0 / (1.0 + np.exp(-(level[:, None] + spread * NODES)))
     return right
+
+
+def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
+    """Read a_mj from a table, or from tables stacked along the first axis, shape (…, m, 5)."""
+    place = (np.minimum(np.maximum(quality, GRID[0]), GRID[-1] - 1e-9) - GRID[0]) * ROWS_PER_QUALITY
+    row = place.astype(np.intp)
+    below = table[..., row, :]
+    read: FloatArray = below + (place - row)[:, None] * (table[..., row + 1, :] - below)
+    return read
 
 
 @lru_cache(maxsize=4096)
@@ -127,7 +138,7 @@ class JointView:
 
     def right(self, quality: FloatArray) -> FloatArray:
         """Return a_mj for arms of these qualities, shape (m, 5)."""
-        return right_probabilities(quality, self.spread)
+        return interpolated(right_table(self.spread), quality)
 
     def partition(self, quality: FloatArray, groups: tuple[int, ...], evidence: FloatArray) -> Partition:
         """Build the posterior of one query.
@@ -167,6 +178,9 @@ def others_of(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [tuple(sorted(size for g, size in enumerate(sizes) if g != h)) for h in range(-1, len(sizes))]
 
 
+ALL_TABLES = np.array([right_table(float(spread)) for spread in SPREADS])
+
+
 @dataclass(slots=True)
 class Joint:
     """The mutable half: log-likelihood of the partitions seen, over the grid of s and c, discounted."""
@@ -181,7 +195,7 @@ class Joint:
             groups: Group of each answer.
         """
         laws = [[coincidence_law(others, c) for c in COINCIDENCES] for others in others_of(sizes_of(groups))]
-        right = right_probabilities(quality, SPREADS)
+        right = interpolated(ALL_TABLES, quality)
         at_node = np.where(members(groups)[:, None, :, None], right, 1.0 - right).prod(axis=2)
         self.loglik = GAMMA * self.loglik + np.log((at_node @ NODE_WEIGHTS).T @ np.exp(laws))
 

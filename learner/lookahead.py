@@ -13,19 +13,21 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.joint import JointView, Partition
+from learner.joint import NODES, JointView, Partition
 from learner.types import FloatArray
 
 IntArray = NDArray[np.intp]
 State = tuple[tuple[int, ...], tuple[int, ...]]
+ALL_NODES = np.ones(len(NODES))
 
 
 class Table:
     """States reachable from groups of `sizes` by asking up to `depth` of k further arms, as index arrays.
 
-    For level d: `parent[d]` and `factor[d]` say from which hypothesis of which state of the level above each
-    (state, hypothesis) comes, and which of [a; 1 − a] it multiplies; `next_arm[d]` and `child[d]` list, for every
-    state, the arms that may be asked and the states to which each outcome leads.
+    For level d, with H hypotheses, S states, A arms that may still be asked and O outcomes of asking one: `parent[d]`
+    and `factor[d]`, shape (H, S), say from which hypothesis of which state of the level above each comes, and which of
+    [a; 1 − a] it multiplies; `next_arm[d]`, shape (A, S), and `child[d]`, shape (O, A, S), list the arms that may be
+    asked and the states to which each outcome leads. States are the last axis, since it is the longest.
     """
 
     def __init__(self, k: int, sizes: tuple[int, ...], depth: int) -> None:
@@ -46,38 +48,36 @@ class Table:
         return max((len(self.sizes) - 1, *state[1])) + 1
 
     def _grow(self, k: int, d: int) -> None:
-        hypotheses = 1 + len(self.sizes) + d
+        above = self.levels[-1]
         states: list[State] = []
-        parent: list[int] = []
-        factor: list[int] = []
-        for p, (arms, joined) in enumerate(self.levels[-1]):
+        origins: list[tuple[int, int, int, int]] = []
+        for p, (arms, joined) in enumerate(above):
             known = self.groups((arms, joined))
             for arm in range(arms[-1] + 1 if arms else 0, k):
                 for outcome in range(known + 1):
                     states.append(((*arms, arm), (*joined, outcome)))
-                    for h in range(hypotheses):
-                        # A hypothesis about a group founded just now was "none" before.
-                        parent.append(p * (hypotheses - 1) + (h if h <= known else 0))
-                        factor.append(arm if h == outcome + 1 else k + arm)
+                    origins.append((p, known, arm, outcome))
+        hypotheses = range(1 + len(self.sizes) + d)
+        # A hypothesis about a group founded just now was "none" before.
+        parent = [[(h if h <= known else 0) * len(above) + p for p, known, _, _ in origins] for h in hypotheses]
+        factor = [[arm if h == outcome + 1 else k + arm for _, _, arm, outcome in origins] for h in hypotheses]
         self.levels.append(states)
         self.parent.append(np.array(parent, dtype=np.intp))
         self.factor.append(np.array(factor, dtype=np.intp))
 
     def _link(self, k: int, d: int) -> None:
         position = {state: i for i, state in enumerate(self.levels[d + 1])}
-        nowhere, outcomes = len(position), len(self.sizes) + d + 1
-        next_arm, child = [], []
-        for arms, joined in self.levels[d]:
+        nowhere, states = len(position), self.levels[d]
+        next_arm = np.empty((k - d, len(states)), dtype=np.intp)
+        child = np.full((len(self.sizes) + d + 1, k - d, len(states)), nowhere, dtype=np.intp)
+        for s, (arms, joined) in enumerate(states):
             rest = [arm for arm in range(k) if arm not in arms]
-            known = self.groups((arms, joined))
-            rows = np.full((len(rest), outcomes), nowhere, dtype=np.intp)
+            next_arm[:, s] = rest
             for i, arm in enumerate(rest):
-                for outcome in range(known + 1):
-                    rows[i, outcome] = position[self._canonical((*arms, arm), (*joined, outcome))]
-            next_arm.append(rest)
-            child.append(rows)
-        self.next_arm.append(np.array(next_arm, dtype=np.intp))
-        self.child.append(np.array(child))
+                for outcome in range(self.groups((arms, joined)) + 1):
+                    child[outcome, i, s] = position[self._canonical((*arms, arm), (*joined, outcome))]
+        self.next_arm.append(next_arm)
+        self.child.append(child)
 
     def _canonical(self, arms: tuple[int, ...], joined: tuple[int, ...]) -> State:
         """The same state with its arms in order and its new groups numbered by first appearance."""
@@ -90,9 +90,9 @@ class Table:
 
     @lru_cache(maxsize=32)  # noqa: B019 - tables live as long as the process and are few
     def law(self, coincidence: float) -> list[FloatArray]:
-        """Probability of the wrong answers' coincidences since the root, per level, shape (states, hypotheses)."""
+        """Probability of the wrong answers' coincidences since the root, per level, shape (H, S)."""
         return [
-            np.array([[self._chance(state, h, coincidence) for h in range(1 + len(self.sizes) + d)] for state in level])
+            np.array([[self._chance(state, h, coincidence) for state in level] for h in range(1 + len(self.sizes) + d)])
             for d, level in enumerate(self.levels[1:], start=1)
         ]
 
@@ -141,23 +141,23 @@ def plan(
     factors = np.concatenate([right, 1.0 - right])
     laws = index.law(joint.coincidence)
     likelihood = partition.mass
-    totals, leading = [float(partition.mass.sum())], [float(partition.mass[1:].sum(axis=1).max(initial=0.0))]
     levels: list[tuple[FloatArray, FloatArray]] = []
     for d in range(depth):
-        likelihood = likelihood.take(index.parent[d], axis=0)
-        likelihood *= factors.take(index.factor[d], axis=0)
-        mass = likelihood.sum(axis=1).reshape(laws[d].shape) * laws[d]
-        levels.append((mass.sum(axis=1), mass[:, 1:].max(axis=1)))
+        likelihood = likelihood.take(index.parent[d].ravel(), axis=0) * factors.take(index.factor[d].ravel(), axis=0)
+        mass = (likelihood @ ALL_NODES).reshape(laws[d].shape) * laws[d]
+        levels.append((mass.sum(axis=0), mass[1:].max(axis=0)))
     value = levels[-1][1]
     for d in range(depth - 1, 0, -1):
         total, best = levels[d - 1]
-        value = np.maximum(best, _ask(index, d, value, price, total).max(axis=1))
-    asked = _ask(index, 0, value, price, np.array(totals))[0]
-    return leading[0] / totals[0], asked / totals[0]
+        value = np.maximum(best, _ask(index, d, value, price, total).max(axis=0))
+    now = partition.mass @ ALL_NODES
+    total_now = float(now.sum())
+    asked = _ask(index, 0, value, price, np.array([total_now]))[:, 0]
+    return float(now[1:].max(initial=0.0)) / total_now, asked / total_now
 
 
 def _ask(index: Table, d: int, value: FloatArray, price: FloatArray, total: FloatArray) -> FloatArray:
-    """Unnormalised value of asking each arm in each state of level d, shape (states, arms left)."""
-    after = np.append(value, 0.0).take(index.child[d]).sum(axis=2)
-    asked: FloatArray = after - price.take(index.next_arm[d]) * total[:, None]
+    """Unnormalised value of asking each arm in each state of level d, shape (A, S)."""
+    after = np.append(value, 0.0).take(index.child[d]).sum(axis=0)
+    asked: FloatArray = after - price.take(index.next_arm[d]) * total
     return asked

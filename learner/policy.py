@@ -89,11 +89,11 @@ class View:
         if context.version != self.feature_version:
             raise FeatureMismatch(f"the context has features {context.version}, this state {self.feature_version}")
 
-    def prospects(self, context: Context, limits: Limits) -> Prospects:
-        """Collect what is believed of every arm on one query, for the cascade."""
+    def prospects(self, context: Context, limits: Limits, quality: FloatArray) -> Prospects:
+        """Collect what is believed of every arm on one query, for the cascade; `quality` as predicted, shape (m,)."""
         comparable = float(self.comparability[: len(context.categories)] @ context.categories)
         return Prospects(
-            quality=self.quality.predict(context).mean,
+            quality=quality,
             deviation=self.deviations,
             cost_usd=self.cost.predict(context),
             lambda_=self.lambda_ * limits.price_factor,
@@ -112,7 +112,7 @@ class View:
         """
         self.check(context)
         belief = self.quality.predict(context)
-        prospects = self.prospects(context, limits)
+        prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(eligible(self.arms, limits), belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
         floors = self._floors(values, belief, prospects, kept, limits)
@@ -160,24 +160,29 @@ class View:
 
     def answered(self, context: Context, calls: Sequence[Call], scores: Sequence[JudgeScore]) -> Answered:
         """Judge the answers that are there: who agrees with whom, and what every signal says."""
+        return self._answered(context, calls, scores, self.quality.predict(context).mean)
+
+    def _answered(
+        self, context: Context, calls: Sequence[Call], scores: Sequence[JudgeScore], quality: FloatArray
+    ) -> Answered:
         known = {arm.id: i for i, arm in enumerate(self.arms)}
         done = [c for c in calls if c.outcome == "ok" and c.purpose in ("answer", "shadow", "quiz") and c.arm in known]
         arms = tuple(known[c.arm] for c in done)
-        expected = self.cost.output_tokens[:, : len(context.categories)] @ context.categories
+        expected = self.cost.expected_tokens(context, arms)
         features = tuple(
             features_of(
                 call.evidence,
                 [s for s in scores if s.step == call.step],
                 output_tokens=call.output_tokens,
-                expected_tokens=float(expected[arm]),
+                expected_tokens=tokens,
             )
-            for call, arm in zip(done, arms, strict=True)
+            for call, tokens in zip(done, expected, strict=True)
         )
         evidence = np.array([self.stacker.evidence(f) for f in features])
         answers = Answers.of(
             arms,
             [call.group for call in done],
-            quality=self.quality.predict(context).mean,
+            quality=quality,
             evidence=evidence,
             joint=self.joint,
         )
@@ -198,8 +203,9 @@ class View:
             calls: All calls of the request so far, at least one of them answered.
             scores: The judges' scores of these answers.
         """
-        answered = self.answered(context, calls, scores)
-        prospects = self.prospects(context, limits)
+        quality = self.quality.predict(context).mean
+        answered = self._answered(context, calls, scores, quality)
+        prospects = self.prospects(context, limits, quality)
         best = answered.answers.best
         stop = Stop(answered.steps[best], float(answered.right[best]))
         rest = [i for i in eligible(self.arms, limits) if i not in answered.arms]

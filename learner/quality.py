@@ -83,7 +83,7 @@ class QualityView:
         mean = self.cells[:, : len(context.categories)] @ context.categories
         variance = mean * (1.0 - mean) / (self.counts + 1.0)
         if gate > 0.01:
-            mean = np.clip(mean + gate * (self.weights @ context.vector), 0.02, 0.98)
+            mean = np.minimum(np.maximum(mean + gate * (self.weights @ context.vector), 0.02), 0.98)
             spread = (self.covariances @ context.vector) @ context.vector
             variance = variance + gate * gate * NOISE_VARIANCE * spread
         return Belief(mean, variance, gate > 0.5)
@@ -99,20 +99,30 @@ class Quality:
     total: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     ridges: list[DiscountedRidge] = field(default_factory=list)
     gate_evidence: FloatArray = field(default_factory=lambda: np.zeros(2))
-    _cells_before: FloatArray | None = None
+    _tilts: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _stated: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _view: QualityView | None = None
+    _changed: set[int] = field(default_factory=set)
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace what is known of its prices and prior."""
-        self._cells_before = None
+        self._view = None
         if index < len(self.arms):
             self.arms[index] = arm
-            return
-        self.arms.append(arm)
-        ridge = DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA)
-        ridge.resize(self.size)
-        self.ridges.append(ridge)
-        self.count = np.vstack([self.count.reshape(-1, categories), np.zeros(categories)])
-        self.total = np.vstack([self.total.reshape(-1, categories), np.zeros(categories)])
+        else:
+            self.arms.append(arm)
+            ridge = DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA)
+            ridge.resize(self.size)
+            self.ridges.append(ridge)
+            self.count = np.vstack([self.count.reshape(-1, categories), np.zeros(categories)])
+            self.total = np.vstack([self.total.reshape(-1, categories), np.zeros(categories)])
+        self.set_priors()
+
+    def set_priors(self) -> None:
+        """Take the priors from the arms: tilted by price around the pool's, or as the operator stated them."""
+        decades = np.log10([max(arm.cost_usd(250, 250), 1e-9) for arm in self.arms])
+        self._tilts = QUALITY_PER_PRICE_DECADE * (decades - decades.mean())
+        self._stated = np.array([np.nan if arm.prior_quality is None else arm.prior_quality for arm in self.arms])
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
@@ -120,87 +130,92 @@ class Quality:
         if missing > 0:
             self.count = np.pad(self.count, ((0, 0), (0, missing)))
             self.total = np.pad(self.total, ((0, 0), (0, missing)))
-            self._cells_before = None
+            self._view = None
 
     def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> None:
         """Learn one answer's label, or replace what was learned of this answer `before`.
+
+        All labels between two views are measured against what the first one believed.
 
         Raises:
             InvalidObservation: the label is not finite or its weight is negative.
         """
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
-        expected = float(self._cells_now()[index, : len(context.categories)] @ context.categories)
+        known = len(context.categories)
+        expected = float(self._latest().cells[index, :known] @ context.categories)
         ridge = self.ridges[index]
         if before.weight == 0.0:
-            self._weigh_gate(index, context, label, expected)
+            self._weigh_gate(ridge, context, label, expected)
             self.count[index] *= GAMMA
             self.total[index] *= GAMMA
             ridge.update(context.vector, label.value - expected, label.weight)
         else:
             gained = label.weight * (label.value - expected) - before.weight * (before.value - expected)
             ridge.revise(context.vector, label.weight - before.weight, gained)
-        share = np.pad(context.categories, (0, self.count.shape[1] - len(context.categories)))
-        self.count[index] += share * (label.weight - before.weight)
-        self.total[index] += share * (label.weight * label.value - before.weight * before.value)
+        self.count[index, :known] += (label.weight - before.weight) * context.categories
+        gained = label.weight * label.value - before.weight * before.value
+        self.total[index, :known] += gained * context.categories
+        self._changed.add(index)
 
-    def _weigh_gate(self, index: int, context: Context, label: Label, expected: float) -> None:
+    def _weigh_gate(self, ridge: DiscountedRidge, context: Context, label: Label, expected: float) -> None:
         """Bayesian model averaging of the two predictions made before this label (prior odds: the gate's)."""
-        full = min(max(expected + self.ridges[index].predict(context.vector)[0], 0.02), 0.98)
+        full = min(max(expected + float(ridge.mean @ context.vector), 0.02), 0.98)
         gained = (label.value - expected) ** 2 - (label.value - full) ** 2
         at = int(context.familiarity < FAMILIAR)
-        evidence = self.gate_evidence[at] * GAMMA + label.weight * gained / (2.0 * NOISE_VARIANCE)
-        self.gate_evidence[at] = float(np.clip(evidence, -GATE_BOUND, GATE_BOUND))
+        evidence = float(self.gate_evidence[at]) * GAMMA + label.weight * gained / (2.0 * NOISE_VARIANCE)
+        self.gate_evidence[at] = min(max(evidence, -GATE_BOUND), GATE_BOUND)
 
     def shrink(self, index: int, kept: float) -> None:
         """Forget all but a share of what is known of an arm, as after a drift alarm."""
         self.count[index] *= kept
         self.total[index] *= kept
         self.ridges[index].discount(kept)
+        self._changed.add(index)
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
         count, total = self.count.sum(axis=1), self.total.sum(axis=1)
         pool = (total.sum() + 2.0 * POOL_PRIOR_QUALITY) / (count.sum() + 2.0)
-        decades = np.log10([max(arm.cost_usd(250, 250), 1e-9) for arm in self.arms])
-        prior = np.clip(pool + QUALITY_PER_PRICE_DECADE * (decades - decades.mean()), 0.1, 0.95)
-        stated = np.array([-1.0 if arm.prior_quality is None else arm.prior_quality for arm in self.arms])
-        strength = np.where(stated >= 0.0, STATED_PRIOR_COUNT, ARM_PRIOR_COUNT)
-        prior = np.where(stated >= 0.0, stated, prior)
-        return (total + strength * prior) / (count + strength), count + strength
+        is_stated = np.isfinite(self._stated)
+        prior = np.where(is_stated, self._stated, np.minimum(np.maximum(pool + self._tilts, 0.1), 0.95))
+        strength = np.where(is_stated, STATED_PRIOR_COUNT, ARM_PRIOR_COUNT)
+        # Labels may leave [0, 1]; what is believed may not.
+        means = np.minimum(np.maximum((total + strength * prior) / (count + strength), 0.01), 0.99)
+        return means, count + strength
 
     def _shifts(self, means: FloatArray) -> FloatArray:
         """How much easier each category is for the whole pool, in log-odds, shape (k,)."""
-        count = self.count.sum(axis=0)
-        level = float(means.mean())
-        seen = (self.total.sum(axis=0) + SHIFT_PRIOR_COUNT * level) / (count + SHIFT_PRIOR_COUNT)
-        expected = (means @ self.count + SHIFT_PRIOR_COUNT * level) / (count + SHIFT_PRIOR_COUNT)
-        return log_odds(seen) - log_odds(expected)
+        count = self.count.sum(axis=0) + SHIFT_PRIOR_COUNT
+        level = SHIFT_PRIOR_COUNT * float(means.mean())
+        return log_odds((self.total.sum(axis=0) + level) / count) - log_odds((means @ self.count + level) / count)
 
-    def _cells(self) -> FloatArray:
-        means, _ = self.means()
+    def _cells(self, means: FloatArray) -> FloatArray:
         base = 1.0 / (1.0 + np.exp(-(log_odds(means)[:, None] + self._shifts(means))))
-        return (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
+        cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
+        clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)
+        return clipped
 
-    def _cells_now(self) -> FloatArray:
-        """Cells as of the last view: one event's labels are all measured against what was believed before it."""
-        if self._cells_before is None:
-            self._cells_before = self._cells()
-        return self._cells_before
+    def _latest(self) -> QualityView:
+        return self._view or self.view()
 
     def view(self) -> QualityView:
-        """Return an immutable copy for readers."""
+        """Return an immutable copy for readers; only what changed since the last one is built anew."""
+        if self._view is None:
+            d = self.size
+            weights = np.array([ridge.mean for ridge in self.ridges]).reshape(-1, d)
+            covariances = np.array([ridge.covariance for ridge in self.ridges]).reshape(-1, d, d)
+        elif self._changed:
+            weights, covariances = self._view.weights.copy(), self._view.covariances.copy()
+            for index in self._changed:
+                weights[index], covariances[index] = self.ridges[index].mean, self.ridges[index].covariance
+        else:
+            return self._view
+        self._changed.clear()
         means, counts = self.means() if self.arms else (np.zeros(0), np.zeros(0))
-        d = self.size
-        self._cells_before = self._cells() if self.arms else np.zeros((0, self.count.shape[1]))
-        return QualityView(
-            cells=self._cells_before,
-            counts=counts,
-            means=means,
-            weights=np.array([r.mean for r in self.ridges]).reshape(-1, d),
-            covariances=np.array([r.covariance for r in self.ridges]).reshape(-1, d, d),
-            gates=self.gates(),
-        )
+        cells = self._cells(means) if self.arms else np.zeros((0, self.count.shape[1]))
+        self._view = QualityView(cells, counts, means, weights, covariances, self.gates())
+        return self._view
 
     def gates(self) -> tuple[float, float]:
         """Weight of the ridge on familiar and on unfamiliar queries, each in (0, 1)."""
@@ -210,7 +225,7 @@ class Quality:
 
 def log_odds(p: FloatArray) -> FloatArray:
     """Log-odds of probabilities, clipped to [0.001, 0.999]."""
-    clipped = np.clip(p, 1e-3, 1.0 - 1e-3)
+    clipped = np.minimum(np.maximum(p, 1e-3), 1.0 - 1e-3)
     odds: FloatArray = np.log(clipped / (1.0 - clipped))
     return odds
 

@@ -138,6 +138,7 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
         ridge.mean, ridge.covariance = arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"]
         ridge.since_forgetting = int(arrays[f"ridge{i}.since"])
         quality.ridges.append(ridge)
+    quality.set_priors()
     return quality
 
 

@@ -47,7 +47,7 @@ COMPARABLE_PRIOR = 4.0
 COMPARABLE_GAMMA = 0.998
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
-STATES_EVERY = 20
+LOOK_AROUND_EVERY = 50
 RATED = -1
 UNKNOWN_UPSIDE = 0.05
 
@@ -208,9 +208,11 @@ class LearnerState:
             self.observations += 1
 
     def _note_comparable(self, context: Context, *, is_comparable: bool) -> None:
-        share = np.pad(context.categories, (0, self.comparable.shape[1] - len(context.categories)))
+        known = len(context.categories)
         self.comparable *= COMPARABLE_GAMMA
-        self.comparable += np.outer([1.0, float(is_comparable)], share)
+        self.comparable[0, :known] += context.categories
+        if is_comparable:
+            self.comparable[1, :known] += context.categories
 
     def _weigh(self, rated: RatedLabels) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
@@ -239,7 +241,7 @@ class LearnerState:
             self.shares[self._index(call.arm)] += 0.01
         self.taxonomy = self.taxonomy.grow(components_of(event.context))
         self._make_room(len(self.taxonomy.names))
-        if self.requests % STATES_EVERY == 0:
+        if self.requests % LOOK_AROUND_EVERY == 0:
             self._look_around()
 
     def _look_around(self) -> None:

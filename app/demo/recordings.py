@@ -22,6 +22,10 @@ PARETOBANDIT_USD_PER_REQUEST = 6.6e-4
 BUDGET_SHARE_OF_BEST = 0.25
 THUMBS_SHARE = 0.3
 CHARACTERS_PER_TOKEN = 4
+# Says nothing that could be taken for an answer: no model's name, digit or option letter for judges to compare.
+WORDLESS = (
+    "This reply was recorded without its words: the public record keeps only what it was worth and what was billed."
+)
 QUERY_COLUMNS = ["query_id", "source", "prompt", "input_tokens_est", "stream_pos"]
 ANSWER_COLUMNS = ["query_id", "model", "response", "correct", "output_tokens_est", "cost_usd"]
 
@@ -130,11 +134,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _outcome(row: Mapping[str, Any], model: str, price: Price) -> Answer:
-    """Make an answer of a recorded reward and bill; its text must not give the reward away."""
+    """Make an answer of a recorded reward and bill."""
     outcome = row["arms"][model]
     estimate = max(1, len(row["prompt"]) // CHARACTERS_PER_TOKEN)
-    text = f"[{model} answered this prompt; the record keeps what it was worth and what it cost, not its words]"
-    return Answer(text, float(outcome["reward"]), *tokens_for(float(outcome["cost"]), price, estimate))
+    return Answer(WORDLESS, float(outcome["reward"]), *tokens_for(float(outcome["cost"]), price, estimate))
 
 
 def _answer(query: Mapping[str, Any], row: Mapping[str, Any], price: Price) -> Answer:

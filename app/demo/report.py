@@ -185,7 +185,7 @@ def verdict(comparison: Comparison) -> str:
     if gap < 0:
         return f"below the static mix at equal cost by less than can be told apart: {figure}"
     if gap <= margin:
-        return f"above the static mix at equal cost by less than can be told apart: {figure}"
+        return f"no worse than the static mix at equal cost, by less than can be told apart: {figure}"
     return f"above the static mix at equal cost: {figure}"
 
 

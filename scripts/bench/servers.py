@@ -1,4 +1,4 @@
-"""The servers of the overhead benchmark, each in its own process on loopback: fake upstream, bare forwarder, Headrace."""
+"""The servers of the overhead benchmark, one process each, on loopback: fake upstream, bare forwarder, Headrace."""
 
 import asyncio
 import json

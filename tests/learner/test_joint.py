@@ -1,6 +1,7 @@
 """The joint model of equal answers: a probability model in the strict sense, with the marginals it was given."""
 
 from collections.abc import Iterator
+from random import Random
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_being_right_has_its_marginal_summed_over_all_partitions(quality: list[f
 @settings(max_examples=60)
 @given(answered(), views, st.randoms(use_true_random=False))
 def test_posterior_does_not_depend_on_the_order_of_answers(
-    case: tuple[FloatArray, tuple[int, ...], FloatArray], view: JointView, random: "st.Random"  # type: ignore[name-defined]
+    case: tuple[FloatArray, tuple[int, ...], FloatArray], view: JointView, random: Random
 ) -> None:
     quality, groups, evidence = case
     order = list(range(len(groups)))

@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from app.demo.recordings import from_folder, from_paretobandit
+from app.demo.recordings import WORDLESS, from_folder, from_paretobandit
 from app.demo.worlds import DemoError, World
+from learner.answers import extract
 
 
 async def mean_usd(world: World, model: str) -> float:
@@ -99,8 +100,12 @@ async def test_the_package_gives_rewards_and_bills_but_no_words(package: None) -
     assert answer is not None
     assert answer.reward == 0.95
     assert world.cost_usd("g", answer) == pytest.approx(0.03494625, rel=1e-9)
-    assert "0.95" not in answer.text
-    assert "not its words" in answer.text
+    assert answer.text == WORDLESS
+
+
+@pytest.mark.parametrize("prompt", ["How many?", "Which one?\nA. this\nB. that", "Write a function.", "Is it so?"])
+def test_the_text_in_place_of_words_holds_nothing_that_counts_as_an_answer(prompt: str) -> None:
+    assert extract(WORDLESS, prompt).key == ""
 
 
 def test_the_package_gives_both_of_its_streams_in_an_order_that_the_seed_fixes(package: None) -> None:

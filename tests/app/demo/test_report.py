@@ -112,7 +112,7 @@ def test_savings_in_percent_and_in_usd_agree(spent: float) -> None:
     [
         (-2.0, 1.0, "BELOW the static mix"),
         (-0.5, 1.0, "below the static mix at equal cost by less than"),
-        (0.5, 1.0, "above the static mix at equal cost by less than"),
+        (0.5, 1.0, "no worse than the static mix at equal cost, by less than"),
         (2.0, 1.0, "above the static mix at equal cost: +2.0"),
     ],
 )

@@ -1,0 +1,154 @@
+"""Whom to ask, when to stop, and which answer to give."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learner.cascade import Answers, Prospects, expected_best, first_values, next_values
+from learner.joint import JointView
+from learner.types import FloatArray
+
+POOL = Prospects(
+    quality=np.array([0.4, 0.6, 0.8]),
+    deviation=np.array([0.1, 0.15, 0.1]),
+    cost_usd=np.array([1e-5, 1e-4, 1e-3]),
+    lambda_=100.0,
+    comparable=0.9,
+    joint=JointView(),
+    depth=3,
+    margin=0.002,
+)
+qualities = st.lists(st.floats(0.05, 0.95), min_size=3, max_size=3).map(np.array)
+
+
+def answers(groups: list[int | None], quality: FloatArray = POOL.quality, evidence: FloatArray | None = None) -> Answers:
+    arms = tuple(range(len(groups)))
+    said = np.zeros(len(groups)) if evidence is None else evidence
+    return Answers.of(arms, groups, quality=quality, evidence=said, joint=POOL.joint)
+
+
+@given(qualities, st.floats(0.0, 1.0))
+def test_depth_one_is_routing(quality: FloatArray, comparable: float) -> None:
+    prospects = replace(POOL, quality=quality, depth=1, comparable=comparable)
+    assert np.allclose(first_values(prospects, [0, 1, 2]), quality - 100.0 * POOL.cost_usd)
+
+
+@given(qualities, st.floats(0.0, 1.0))
+def test_a_single_arm_is_worth_its_quality_less_its_price(quality: FloatArray, comparable: float) -> None:
+    prospects = replace(POOL, quality=quality, comparable=comparable)
+    assert np.allclose(first_values(prospects, [2]), quality[2] - 0.1)
+
+
+@settings(max_examples=40)
+@given(qualities, st.floats(0.0, 1.0), st.permutations(range(3)))
+def test_permuting_arms_permutes_first_values(quality: FloatArray, comparable: float, order: list[int]) -> None:
+    prospects = replace(POOL, quality=quality, comparable=comparable)
+    permuted = replace(
+        prospects, quality=quality[order], deviation=POOL.deviation[order], cost_usd=POOL.cost_usd[order]
+    )
+    values = first_values(prospects, [0, 1, 2])
+    assert np.allclose(first_values(permuted, [0, 1, 2]), values[order], atol=1e-10)
+    assert np.allclose(first_values(prospects, order), values[order], atol=1e-10)
+
+
+@given(qualities)
+def test_being_able_to_go_on_is_never_worth_less_than_routing(quality: FloatArray) -> None:
+    prospects = replace(POOL, quality=quality)
+    routing = first_values(replace(prospects, depth=1), [0, 1, 2])
+    assert (first_values(prospects, [0, 1, 2]) >= routing - 2e-3).all()
+
+
+@pytest.mark.parametrize("comparable", [0.0, 0.5, 1.0])
+def test_the_cheap_arm_is_skipped_where_it_is_hopeless(comparable: float) -> None:
+    prospects = replace(
+        POOL, quality=np.array([0.1, 0.5, 0.9]), comparable=comparable, deviation=np.full(3, 0.02), lambda_=50.0
+    )
+    assert first_values(prospects, [0, 1, 2]).argmax() == 2
+
+
+@pytest.mark.parametrize("comparable", [0.0, 1.0])
+def test_the_cheap_arm_comes_first_where_money_is_scarce(comparable: float) -> None:
+    assert first_values(replace(POOL, lambda_=5_000.0, comparable=comparable), [0, 1, 2]).argmax() == 0
+
+
+@given(qualities, st.permutations([0, 0, 1]))
+def test_the_answer_given_is_the_most_believed_arms_of_the_most_believed_group(
+    quality: FloatArray, groups: list[int | None]
+) -> None:
+    found = answers(groups, quality)
+    assert found.after is not None
+    beliefs = found.after.posterior[1:]
+    assert beliefs[found.groups[found.best]] == pytest.approx(beliefs.max())
+    mates = [i for i, group in enumerate(found.groups) if group == found.groups[found.best]]
+    assert quality[found.best] == quality[mates].max()
+
+
+def test_two_weak_arms_that_agree_outvote_a_strong_one() -> None:
+    quality = np.array([0.55, 0.6, 0.65])
+    assert answers([0, 0, 1], quality).best == 1
+
+
+def test_answers_that_cannot_be_compared_stand_alone() -> None:
+    found = answers([None, None, 0])
+    assert found.groups == (0, 1, 2)
+    assert found.is_comparable
+    assert not answers([None, None]).is_comparable
+
+
+def test_without_comparison_belief_is_quality_moved_by_evidence() -> None:
+    found = answers([None, None], evidence=np.array([1.0, -2.0]))
+    odds = POOL.quality[:2] / (1.0 - POOL.quality[:2]) * np.exp([1.0, -2.0])
+    assert np.allclose(found.belief, odds / (1.0 + odds))
+    assert np.allclose(found.prior, POOL.quality[:2])
+    assert found.best == 0
+
+
+def test_prior_ignores_evidence_and_belief_does_not() -> None:
+    plain, doubted = answers([0, 1]), answers([0, 1], evidence=np.array([-2.0, 0.0]))
+    assert np.allclose(doubted.prior, plain.prior)
+    assert doubted.belief[0] < plain.belief[0]
+    assert np.allclose(plain.belief, plain.prior)
+
+
+def test_the_order_of_answers_does_not_matter() -> None:
+    for order in permutations(range(3)):
+        groups = [(0, 0, 1)[i] for i in order]
+        found = Answers.of(order, groups, quality=POOL.quality, evidence=np.zeros(3), joint=POOL.joint)
+        assert order[found.best] == answers([0, 0, 1]).best
+
+
+def test_asking_on_is_worth_less_once_two_agree() -> None:
+    agreed, split = answers([0, 0]), answers([0, 1])
+    gains = []
+    for found in (agreed, split):
+        assert found.after is not None
+        stay, values = next_values(POOL, found, found.after.of_answers, [2])
+        gains.append(float(values[0]) - stay)
+    assert gains[0] < gains[1]
+
+
+def test_without_comparison_asking_on_is_the_better_of_two() -> None:
+    stay, values = next_values(POOL, answers([None]), np.array([0.3]), [1, 2])
+    assert stay == 0.3
+    assert values.tolist() == [
+        pytest.approx(expected_best(0.6, 0.15, 0.3) - 0.01),
+        pytest.approx(expected_best(0.8, 0.1, 0.3) - 0.1),
+    ]
+
+
+@given(st.floats(-1.0, 1.0), st.floats(1e-3, 0.5), st.floats(-1.0, 1.0))
+def test_expected_best_equals_its_integral(mean: float, deviation: float, other: float) -> None:
+    x = np.linspace(-8.0, 8.0, 4_001)
+    density = np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
+    integral = float((np.maximum(mean + deviation * x, other) * density).sum() * (x[1] - x[0]))
+    assert expected_best(mean, deviation, other) == pytest.approx(integral, abs=1e-5)
+    assert expected_best(mean, deviation, other) >= max(mean, other) - 1e-12
+
+
+def test_expected_best_of_a_certainty_is_the_greater() -> None:
+    assert expected_best(0.3, 0.0, 0.5) == 0.5
+    assert expected_best(0.7, 0.0, 0.5) == 0.7

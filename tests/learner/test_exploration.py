@@ -1,0 +1,124 @@
+"""Exploration: a true distribution with floors, and money that is counted."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from learner.exploration import DAY_S, Ledger, floors_for, mix_with_floor, shadow_arms
+from learner.types import FloatArray
+
+
+def vectors(low: float, high: float) -> st.SearchStrategy[FloatArray]:
+    return arrays(np.float64, 4, elements=st.floats(low, high))
+
+
+@given(vectors(-5.0, 5.0), vectors(0.0, 0.25), st.floats(1e-4, 2.0))
+def test_probabilities_sum_to_one_and_respect_the_floors(utilities: FloatArray, floors: FloatArray, t: float) -> None:
+    p = mix_with_floor(utilities, temperature=t, floors=floors)
+    assert p.sum() == pytest.approx(1.0, abs=1e-12)
+    assert (p >= floors - 1e-12).all()
+    assert p[utilities.argmax()] - floors[utilities.argmax()] == pytest.approx((p - floors).max())
+
+
+@given(vectors(-5.0, 5.0), vectors(0.0, 0.25), st.permutations(range(4)))
+def test_permuting_arms_permutes_probabilities(utilities: FloatArray, floors: FloatArray, order: list[int]) -> None:
+    p = mix_with_floor(utilities, temperature=0.1, floors=floors)
+    assert np.allclose(mix_with_floor(utilities[order], temperature=0.1, floors=floors[order]), p[order], atol=1e-12)
+
+
+def test_only_differences_of_utilities_matter() -> None:
+    u, floors = np.array([0.1, 0.3]), np.full(2, 0.1)
+    assert np.allclose(
+        mix_with_floor(u, temperature=0.2, floors=floors), mix_with_floor(u + 7.0, temperature=0.2, floors=floors)
+    )
+
+
+@pytest.mark.parametrize(
+    ("utilities", "temperature", "floors"),
+    [
+        ([], 1.0, []),
+        ([0.0, np.nan], 1.0, [0.0, 0.0]),
+        ([0.0, np.inf], 1.0, [0.0, 0.0]),
+        ([0.0, 0.0], 0.0, [0.0, 0.0]),
+        ([0.0, 0.0], 1.0, [-0.1, 0.0]),
+        ([0.0, 0.0], 1.0, [0.6, 0.6]),
+    ],
+)
+def test_what_is_no_distribution_is_refused(utilities: list[float], temperature: float, floors: list[float]) -> None:
+    with pytest.raises(ValueError, match="utilities|temperature"):
+        mix_with_floor(np.array(utilities), temperature=temperature, floors=np.array(floors))
+
+
+@given(vectors(-0.1, 0.1), vectors(0.0, 0.5), st.floats(0.0, 0.01), st.floats(0.0, 0.2))
+def test_floors_cost_no_more_than_their_allowance(
+    extra: FloatArray, uncertainty: FloatArray, allowance: float, most: float
+) -> None:
+    floors = floors_for(extra_usd=extra, uncertainty=uncertainty, allowance_usd=allowance, most=most)
+    assert (floors >= 0.0).all()
+    assert floors.sum() <= most + 1e-12
+    assert float(floors @ np.maximum(extra, 0.0)) <= allowance + 1e-12
+
+
+def test_uncertain_and_cheap_arms_are_explored_more() -> None:
+    floors = floors_for(
+        extra_usd=np.array([0.0, 1e-3, 1e-3]), uncertainty=np.array([0.1, 0.1, 0.3]), allowance_usd=1e-2
+    )
+    assert floors[0] > floors[1]
+    assert floors[2] == pytest.approx(3.0 * floors[1])
+
+
+def test_without_an_allowance_nothing_is_explored() -> None:
+    assert floors_for(extra_usd=np.ones(2), uncertainty=np.ones(2), allowance_usd=0.0).tolist() == [0.0, 0.0]
+
+
+spends = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 4.0 * DAY_S))
+
+
+@given(st.lists(spends, max_size=80), st.floats(0.0, 1.0), st.floats(0.0, 3.0), st.floats(0.0, 0.5))
+def test_caps_hold_for_an_explorer_that_always_spends_its_allowance(
+    sequence: list[tuple[float, float, float]], share: float, per_day: float, advance: float
+) -> None:
+    ledger, by_day = Ledger(share, per_day, advance), dict[int, float]()
+    # Events are logged in the order of their commit: at midnight their own times may be out of order.
+    for served_usd, greed, at_s in sequence:
+        explored = greed * ledger.allowance_usd
+        ledger.spend(usd=served_usd + explored, explored_usd=explored, at_s=at_s)
+        day = max([int(at_s // DAY_S), *by_day])
+        by_day[day] = by_day.get(day, 0.0) + explored
+        assert ledger.explored_usd <= share * ledger.total_usd + advance + 1e-9
+        assert ledger.allowance_usd >= 0.0
+    assert max(by_day.values(), default=0.0) <= per_day + 1e-9
+
+
+def test_a_new_day_opens_the_daily_cap_again() -> None:
+    ledger = Ledger(1.0, 2.0)
+    ledger.spend(usd=10.0, explored_usd=2.0, at_s=0.0)
+    assert ledger.allowance_usd == 0.0
+    ledger.spend(usd=1.0, explored_usd=0.0, at_s=DAY_S)
+    assert ledger.allowance_usd == 2.0
+
+
+def test_an_event_of_yesterday_does_not_open_the_daily_cap_again() -> None:
+    ledger = Ledger(1.0, 2.0)
+    ledger.spend(usd=10.0, explored_usd=2.0, at_s=DAY_S + 1.0)
+    ledger.spend(usd=1.0, explored_usd=0.0, at_s=DAY_S - 1.0)
+    ledger.spend(usd=1.0, explored_usd=0.0, at_s=DAY_S + 2.0)
+    assert ledger.allowance_usd == 0.0
+
+
+@given(vectors(0.0, 0.01), vectors(0.0, 0.5), st.floats(0.0, 0.03), st.integers(0, 4))
+def test_a_comparison_stays_within_its_money_and_its_number(
+    costs: FloatArray, uncertainty: FloatArray, allowance: float, most: int
+) -> None:
+    chosen = shadow_arms(costs, uncertainty, allowance_usd=allowance, most=most)
+    assert len(chosen) == len(set(chosen)) <= most
+    assert sum(costs[i] for i in chosen) <= allowance + 1e-12
+    assert all(uncertainty[i] > 0.0 for i in chosen)
+
+
+def test_the_most_uncertain_arms_per_usd_are_compared_first() -> None:
+    costs, uncertainty = np.array([1e-3, 1e-3, 1e-2]), np.array([0.1, 0.3, 0.4])
+    assert shadow_arms(costs, uncertainty, allowance_usd=1.0, most=2) == [1, 0]
+    assert shadow_arms(costs, uncertainty, allowance_usd=1.0, most=3) == [1, 0, 2]
