@@ -51,6 +51,11 @@ class Judging:
         self._timeout_s = timeout_s
         self._clients: dict[tuple[str, str | None], AsyncOpenAI] = {}
 
+    @property
+    def has_judges(self) -> bool:
+        """Whether any judge is configured."""
+        return bool(self._models)
+
     def costs_usd(self, prompt: str, answer: str) -> dict[str, float]:
         """Return the expected price of one opinion of every judge."""
         tokens = (len(INSTRUCTIONS) + len(prompt) + len(answer)) // CHARS_PER_TOKEN

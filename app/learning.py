@@ -25,7 +25,7 @@ from learner.policy import View
 from learner.report import report
 from learner.state import LearnerState
 
-SLICE = 16
+SLICE = 4
 REMEMBERED = 5_000
 CHUNK = 1_000
 

@@ -129,7 +129,7 @@ class Router:
     async def _judged_step(self, exchange: Exchange, row: CallRow) -> str | None:
         """Let judges see a new answer, then stop (None) or name the next arm."""
         step = self._step(exchange)
-        if exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
+        if self.judging.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
             await self._judge(exchange, row, step)
             step = self._step(exchange)
         if isinstance(step, Ask):
@@ -145,8 +145,6 @@ class Router:
     async def _judge(self, exchange: Exchange, row: CallRow, step: Stop | Ask) -> None:
         prompt, answer = prompt_of(exchange.body), exchange.completions[row.step].text
         costs = self.judging.costs_usd(prompt, answer)
-        if not costs:
-            return
         right = step.confidence if isinstance(step, Stop) else 0.5
         wanted = self.learning.view.wanted_judges(right, costs, exchange.limits)
         began = time.perf_counter()

@@ -1,9 +1,9 @@
 """λ, the price of money: how much quality one USD must buy. One controller per kind of objective.
 
 `tradeoff` and `quality` fix λ. `budget` moves it by mirror descent on the spend (ParetoBandit's pacer in multiplicative
-form, arXiv 2604.00136) with the debt as a second term, so that not only the recent requests but all of them
-together meet the budget: λ ← λ · exp(η (min(c/B, r) − 1 + debt/H)), the debt counted in requests. `quality_floor` keeps a virtual
-queue of missing quality (MESS+, arXiv 2505.19947): Q ← max(0, Q + α − ŷ), λ = V/Q.
+form, arXiv 2604.00136) with the debt as a second term, so that not only the recent requests but all of them together
+meet the budget: λ ← λ · exp(η (min(c/B, r) − 1 + debt/H)), the debt counted in requests. `quality_floor` keeps a
+virtual queue of missing quality (MESS+, arXiv 2505.19947): Q ← max(0, Q + α − ŷ), λ = V/Q.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Answers:
         if all(g is None for g in groups):
             return cls(arms, numbered, own, evidence, None, None)
         before = joint.partition(own, numbered, np.zeros(len(arms)))
-        after = joint.partition(own, numbered, evidence) if evidence.any() else before
+        after = before.weighed(evidence) if evidence.any() else before
         return cls(arms, numbered, own, evidence, before, after)
 
     @property

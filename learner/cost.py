@@ -62,9 +62,11 @@ class Cost:
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _view: CostView | None = None
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace its prices."""
+        self._view = None
         if index < len(self.arms):
             self.arms[index] = arm
             return
@@ -78,11 +80,13 @@ class Cost:
         """Make room for categories that were added."""
         missing = categories - self.calls.shape[1]
         if missing > 0:
+            self._view = None
             self.calls = np.pad(self.calls, ((0, 0), (0, missing)))
             self.output_tokens = np.pad(self.output_tokens, ((0, 0), (0, missing)))
 
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
+        self._view = None
         known = len(context.categories)
         self.calls[index] *= GAMMA
         self.output_tokens[index] *= GAMMA
@@ -108,7 +112,12 @@ class Cost:
         return np.array([arm.cost_usd(i, o) for arm, i, o in zip(self.arms, into, out, strict=True)])
 
     def view(self) -> CostView:
-        """Return an immutable copy for readers."""
+        """Return an immutable copy for readers; the same one until something is learned."""
+        if self._view is None:
+            self._view = self._publish()
+        return self._view
+
+    def _publish(self) -> CostView:
         prior_chars = 400.0
         ratio = (self.input_tokens + prior_chars * PRIOR_TOKENS_PER_CHAR) / (self.chars + prior_chars)
         return CostView(

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
 MAX_CHARS = 4_000
+REMEMBERED_WORDS = 50_000
 
 
 class Embedder(Protocol):
@@ -69,15 +70,23 @@ class StaticEmbedding:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._ids: dict[str, list[int]] = {}
         self.fingerprint = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
         self.size = int(self._vectors.shape[1])
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of the first 4,000 characters of a text."""
-        ids = self._tokenizer.encode(text[:MAX_CHARS], add_special_tokens=False).ids
-        if not ids:
-            return np.zeros(self.size, dtype=np.float32)
-        return unit(self._vectors[ids].mean(axis=0))
+        ids = [i for word in text[:MAX_CHARS].split() for i in self._ids_of(word)]
+        return unit(self._vectors.take(ids, axis=0).sum(axis=0)) if ids else np.zeros(self.size, dtype=np.float32)
+
+    def _ids_of(self, word: str) -> list[int]:
+        # The tokenizer splits at white space first, so that words can be looked up one by one, and most are common.
+        ids = self._ids.get(word)
+        if ids is None:
+            if len(self._ids) >= REMEMBERED_WORDS:
+                self._ids.clear()
+            ids = self._ids[word] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return ids
 
 
 class HashEmbedding:

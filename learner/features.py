@@ -26,7 +26,7 @@ CHEAP_FEATURES = (
     "unexplained",
 )  # fmt: skip
 OPTION = re.compile(r"(?m)^\s*\(?([A-J])[).:]\s+\S")
-WITHOUT_LATIN = dict.fromkeys(map(ord, string.ascii_letters))
+LETTERS, DIGITS = string.ascii_letters.encode(), string.digits.encode()
 CODE = re.compile(r"```|\bdef \w+\(|\breturn\b|[{};]\s*$|\w\(\w*\)", re.MULTILINE)
 
 
@@ -34,16 +34,17 @@ def cheap_features(query: Query) -> list[float]:
     """Return the named features of a text that need no embedding, in the order of `CHEAP_FEATURES` but the last."""
     text, head = query.text, query.text[:2000]
     chars = max(1, len(text))
-    letters = sum(map(str.isalpha, head))
-    latin = len(head) - len(head.translate(WITHOUT_LATIN))
+    ascii_only = head.encode("ascii", "ignore")
+    latin = len(ascii_only) - len(ascii_only.translate(None, LETTERS))
+    letters = latin if head.isascii() else sum(map(str.isalpha, head))
     return [
         1.0,
         math.log1p(chars) / 4.0 - 1.5,
         math.log(max(1, query.turns)) / 2.0,
-        float(bool(CODE.search(text))),
-        10.0 * sum(map(str.isdigit, head)) / min(chars, 2000),
+        float(bool(CODE.search(head))),
+        10.0 * (len(ascii_only) - len(ascii_only.translate(None, DIGITS))) / min(chars, 2000),
         float("?" in text),
-        float(len(OPTION.findall(text)) >= 2),
+        float(len(OPTION.findall(head)) >= 2),
         float(query.has_tools),
         float(query.wants_json),
         float(query.has_images),

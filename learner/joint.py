@@ -11,6 +11,7 @@ themselves, without any label, over a small grid; thumbs then set the level.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -63,8 +64,7 @@ def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
     return read
 
 
-@lru_cache(maxsize=4096)
-def coincidence_law(sizes: tuple[int, ...], c: float) -> float:
+def coincidence_law(sizes: Sequence[int], c: float) -> float:
     """Log-probability that wrong answers fall into groups of these sizes (Chinese restaurant, Pitman 2006 §3.1).
 
     The n-th wrong answer equals a given earlier group of size k with probability k·c / (1 − c + (n − 1)·c).
@@ -101,6 +101,12 @@ class Partition:
     def of_answers(self) -> FloatArray:
         """Probability of each answer to be right, shape (r,)."""
         return self.posterior[1 + np.array(self.groups, dtype=np.intp)]
+
+    def weighed(self, evidence: FloatArray) -> Partition:
+        """Return the partition with log-likelihood ratios on its answers, shape (r,); a group has its members' mean."""
+        mine = members(self.groups)
+        said = (mine @ evidence) / np.maximum(mine.sum(axis=1), 1)
+        return Partition(self.right, self.groups, self.sizes, self.mass * np.exp(said)[:, None])
 
     def told(self, group: int, belief: float) -> Partition:
         """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
@@ -149,23 +155,21 @@ class JointView:
             evidence: Log-likelihood ratio that each answer is good, shape (r,); a group has its members' mean.
         """
         right = self.right(quality)
-        right = self.right(quality)
-        sizes = sizes_of(groups)
-        mine = members(groups)
-        mass = np.where(mine[..., None], right, 1.0 - right).prod(axis=1) * NODE_WEIGHTS
-        said = (mine @ evidence) / np.maximum(mine.sum(axis=1), 1)
-        laws = [coincidence_law(others, self.coincidence) for others in others_of(sizes)]
-        return Partition(right, groups, sizes, mass * np.exp(laws + said)[:, None])
+        mass = np.where(members(groups)[..., None], right, 1.0 - right).prod(axis=1) * NODE_WEIGHTS
+        agreed = Partition(right, groups, sizes_of(groups), mass * coincidences(groups, self.coincidence)[:, None])
+        return agreed.weighed(evidence) if evidence.any() else agreed
 
 
 NOTHING_ASKED = Partition(np.zeros((0, len(NODES))), (), (), NODE_WEIGHTS[None, :].copy())
 
 
+@lru_cache(maxsize=4096)
 def sizes_of(groups: tuple[int, ...]) -> tuple[int, ...]:
     """Return the number of answers in each group."""
     return tuple(groups.count(g) for g in range(max(groups, default=-1) + 1))
 
 
+@lru_cache(maxsize=4096)
 def members(groups: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return which answers are right under each hypothesis, shape (G + 1, r): none, then those of each group."""
     hypotheses = np.arange(-1, max(groups, default=-1) + 1)
@@ -173,9 +177,13 @@ def members(groups: tuple[int, ...]) -> NDArray[np.bool_]:
     return mine
 
 
-def others_of(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the sizes of the wrong groups under each hypothesis, in order of size."""
-    return [tuple(sorted(size for g, size in enumerate(sizes) if g != h)) for h in range(-1, len(sizes))]
+@lru_cache(maxsize=4096)
+def coincidences(groups: tuple[int, ...], c: float) -> FloatArray:
+    """Return the probability of the wrong answers' coincidences under each hypothesis, shape (G + 1,)."""
+    sizes = sizes_of(groups)
+    others = ([size for g, size in enumerate(sizes) if g != h] for h in range(-1, len(sizes)))
+    law: FloatArray = np.exp([coincidence_law(wrong, c) for wrong in others])
+    return law
 
 
 ALL_TABLES = np.array([right_table(float(spread)) for spread in SPREADS])
@@ -194,10 +202,10 @@ class Joint:
             quality: Believed quality of the arms that answered, shape (r,), r ≥ 2.
             groups: Group of each answer.
         """
-        laws = [[coincidence_law(others, c) for c in COINCIDENCES] for others in others_of(sizes_of(groups))]
+        laws = np.array([coincidences(groups, c) for c in COINCIDENCES])
         right = interpolated(ALL_TABLES, quality)
         at_node = np.where(members(groups)[:, None, :, None], right, 1.0 - right).prod(axis=2)
-        self.loglik = GAMMA * self.loglik + np.log((at_node @ NODE_WEIGHTS).T @ np.exp(laws))
+        self.loglik = GAMMA * self.loglik + np.log((laws @ (at_node @ NODE_WEIGHTS)).T)
 
     def view(self) -> JointView:
         """Return the most probable (s, c) under a wide prior."""

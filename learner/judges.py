@@ -77,6 +77,7 @@ class Stacker:
     )
     calibration: Calibration = field(default_factory=Calibration)
     judges: dict[str, Calibration] = field(default_factory=dict)
+    _view: StackerView | None = None
 
     def __post_init__(self) -> None:
         self._vector({"bias": 0.0, "prior": 0.0})
@@ -94,10 +95,13 @@ class Stacker:
             if name.startswith("judge:"):
                 self.judges.setdefault(name[6:], Calibration()).update(sigmoid(value), y)
         self.logistic.update(x, y)
+        self._view = None
 
     def view(self) -> StackerView:
-        """Return an immutable copy for readers."""
-        return StackerView(dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)))
+        """Return an immutable copy for readers; the same one until a label is learned."""
+        if self._view is None:
+            self._view = StackerView(dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)))
+        return self._view
 
 
 def prior_mean(name: str) -> float:

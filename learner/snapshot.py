@@ -113,7 +113,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         controller=Controller(objective, **manifest["controller"]),
         ledger=Ledger(**manifest["ledger"]),
         parameters=Parameters(**manifest["parameters"]),
-        cost=Cost(list(arms), *(arrays[f"cost.{n}"] for n in COST_ARRAYS)),
+        cost=_cost(arms, arrays),
         stacker=_stacker(manifest, arrays),
         joint=Joint(arrays["joint.loglik"]),
         drift=drift.DriftMonitor({a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["alarms"]),
@@ -140,6 +140,13 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
         quality.ridges.append(ridge)
     quality.set_priors()
     return quality
+
+
+def _cost(arms: list[Arm], arrays: dict[str, FloatArray]) -> Cost:
+    cost = Cost(list(arms))
+    for name in COST_ARRAYS:
+        setattr(cost, name, arrays[f"cost.{name}"])
+    return cost
 
 
 def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker:

@@ -23,7 +23,7 @@ from learner.joint import MAX_ANSWERS, Joint
 from learner.judges import Stacker
 from learner.labels import RatedLabels, agreement_labels, rated_labels
 from learner.onboarding import next_states
-from learner.policy import Answered, View
+from learner.policy import View
 from learner.pool import SERVING, Arm
 from learner.quality import UNLABELLED, Label, Quality
 from learner.taxonomy import Taxonomy
@@ -75,6 +75,7 @@ class LearnerState:
     upsides: FloatArray = field(default_factory=lambda: np.zeros(0))
     shares: FloatArray = field(default_factory=lambda: np.zeros(0))
     _view: View | None = None
+    _positions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -150,26 +151,31 @@ class LearnerState:
         usd = sum(call.cost_usd for call in fresh)
         explored = sum(c.cost_usd for c in fresh if c.explored or c.purpose in ("shadow", "quiz", "probe"))
         self.ledger.spend(usd=usd, explored_usd=explored, at_s=at_s)
-        view = self.view()
-        answered = view.answered(event.context, event.calls, event.scores) if event.calls else None
-        quality = float(answered.right.max()) if answered is not None and len(answered.right) else 0.0
-        self.controller.settle(spent_usd=usd, quality=quality, requests=float(event.is_request))
+        self.controller.settle(spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request))
+        self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
                 self.cost.observe(self._index(call.arm), event.context, call)
         if event.is_request:
             self._count(event)
-        if answered is not None and len(answered.arms):
-            self._see(event, answered)
 
-    def _see(self, event: Served, answered: Answered) -> None:
+    def _served_quality(self, event: Served) -> float:
+        """Believed quality of the answer; only a quality floor has to know it."""
+        if self.controller.objective.kind != "quality_floor" or event.answered_step is None:
+            return 0.0
+        return float(self.view().answered(event.context, event.calls, event.scores).right.max(initial=0.0))
+
+    def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
-        if event.is_request:
-            self._note_comparable(event.context, is_comparable=answered.answers.is_comparable)
-        labels = agreement_labels(answered)
-        if labels:
-            self.joint.observe(answered.answers.quality, answered.answers.groups)
-            self._learn(event, labels)
+        answers = [call for call in event.calls if call.outcome == "ok" and call.purpose != "judge"]
+        is_comparable = any(call.group is not None for call in answers)
+        if event.is_request and answers:
+            self._note_comparable(event.context, is_comparable=is_comparable)
+        if not is_comparable or len(answers) < 2:
+            return
+        answered = self.view().answered(event.context, event.calls, event.scores)
+        self.joint.observe(answered.answers.quality, answered.answers.groups)
+        self._learn(event, agreement_labels(answered))
 
     def _rate(self, event: Rated) -> None:
         self._check(event.served.calls)
@@ -239,7 +245,7 @@ class LearnerState:
         answered = [c for c in event.calls if c.step == event.answered_step]
         for call in answered:
             self.shares[self._index(call.arm)] += 0.01
-        self.taxonomy = self.taxonomy.grow(components_of(event.context))
+        self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
         self._make_room(len(self.taxonomy.names))
         if self.requests % LOOK_AROUND_EVERY == 0:
             self._look_around()
@@ -276,12 +282,16 @@ class LearnerState:
         self.deviation[index] = np.sqrt(DEVIATION_GAMMA * before + (1.0 - DEVIATION_GAMMA) * moved**2)
 
     def _check(self, calls: tuple[Call, ...]) -> None:
-        unknown = {call.arm for call in calls} - {arm.id for arm in self.arms}
-        if unknown:
+        if unknown := [call.arm for call in calls if not self._knows(call.arm)]:
             raise InvalidObservation(f"these arms were never in the pool: {', '.join(sorted(unknown))}")
 
+    def _knows(self, arm_id: str) -> bool:
+        if len(self._positions) != len(self.arms):
+            self._positions = {arm.id: i for i, arm in enumerate(self.arms)}
+        return arm_id in self._positions
+
     def _index(self, arm_id: str) -> int:
-        return next(i for i, arm in enumerate(self.arms) if arm.id == arm_id)
+        return self._positions[arm_id] if self._knows(arm_id) else -1
 
     # -- for readers ------------------------------------------------------------------------------------------------
 

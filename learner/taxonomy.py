@@ -56,11 +56,16 @@ class Taxonomy:
         weight = np.exp(SHARPNESS * (cosine - cosine.max()))
         return weight / weight.sum(), float(np.clip(cosine.max(), 0.0, 1.0))
 
-    def grow(self, components: FloatArray) -> Taxonomy:
-        """Let one query count towards a new category where it is unfamiliar; returns the taxonomy after it."""
-        direction = directions(components * self.scale)
-        if (self.centroids @ direction).max() >= FAMILIAR_COSINE or len(self.names) >= MAX_CATEGORIES:
+    def grow(self, components: FloatArray, familiarity: float) -> Taxonomy:
+        """Let one query count towards a new category where it is unfamiliar; returns the taxonomy after it.
+
+        Args:
+            components: Whitened principal components of the query, shape (p,).
+            familiarity: As `place` gave it.
+        """
+        if familiarity >= FAMILIAR_COSINE or len(self.names) >= MAX_CATEGORIES:
             return self
+        direction = directions(components * self.scale)
         provisional, recurrences = self._gather(direction)
         ripe = int(recurrences.argmax())
         if recurrences[ripe] < RECURRENCES:

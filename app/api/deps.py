@@ -12,19 +12,19 @@ MAX_BODY_BYTES = 20 * 2**20
 BEARER = "Bearer "
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """Return the service of this application."""
     service: Service = request.app.state.service
     return service
 
 
-def key_id(request: Request) -> str | None:
+async def key_id(request: Request) -> str | None:
     """Return the id of the key that a request carries; None where the service is open.
 
     Raises:
         Unauthorized: a key is configured and the request has none, or another one.
     """
-    wanted = service_of(request).environment.admin_key
+    wanted = request.app.state.service.environment.admin_key
     if wanted is None:
         return None
     sent = request.headers.get("Authorization", "")

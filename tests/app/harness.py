@@ -7,13 +7,16 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import uvicorn
 from fastapi import FastAPI
+from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from app.main import create_app
@@ -23,7 +26,7 @@ from app.providers.fake import last_user_text
 from app.service import Service, open_service
 from app.settings import Environment, Settings
 from app.streaming import Chunk
-from learner.embedding import HashEmbedding
+from learner.embedding import Embedder, HashEmbedding
 
 Said = str | CallFailed
 Answer = Said | Callable[[str], Said]
@@ -239,6 +242,18 @@ def select(data_dir: Path, query: str, *values: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query, values)]
 
 
+class Embedding(HashEmbedding):
+    """Hashing that remembers: every start embeds the same examples."""
+
+    @staticmethod
+    @cache
+    def _embedded(size: int, text: str) -> NDArray[np.float32]:
+        return HashEmbedding(size=size).embed(text)
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        return self._embedded(self.size, text)
+
+
 @asynccontextmanager
 async def running(
     data_dir: Path,
@@ -248,6 +263,7 @@ async def running(
     providers: dict[str, Provider] | None = None,
     admin_key: str | None = None,
     environ: Mapping[str, str] | None = None,
+    embedder: Embedder | None = None,
 ) -> AsyncIterator[House]:
     """Run the service behind the real application; `providers` stand in for the scripted upstream."""
     upstream = upstream or Upstream()
@@ -260,7 +276,7 @@ async def running(
             environment,
             environ or {},
             providers=providers or {"openai": upstream, "fake": upstream},
-            embedder=HashEmbedding(size=32),  # few dimensions: the features are fitted anew at every start
+            embedder=embedder or Embedding(size=32),
             seed=7,
             schedule=False,
         )

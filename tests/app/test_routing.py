@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -93,6 +93,16 @@ async def test_a_failure_teaches_nothing_about_quality(thrifty: House) -> None:
     await thrifty.ask()
     after = (await thrifty.get("/v1/admin/learner"))["models"]
     assert {m: row["quality"] for m, row in after.items()} == {m: row["quality"] for m, row in before.items()}
+
+
+async def test_a_model_that_is_retired_while_it_answers_gives_its_answer(open_house: Callable[..., Any]) -> None:
+    house = await open_house(settings_of("small"))
+    gate = house.upstream.gates["small"] = asyncio.Event()
+    asking = asyncio.create_task(house.ask())
+    await house.upstream.was_asked.wait()
+    await house.client.delete("/v1/admin/models/small")
+    gate.set()
+    assert (await asking).status_code == 200
 
 
 # -- a model by name --------------------------------------------------------------------------------------------------
@@ -289,7 +299,7 @@ async def test_many_requests_at_once_are_all_accounted(house: House) -> None:
 @pytest.fixture
 async def wired(
     open_house: Callable[..., Any],
-) -> AsyncIterator[Callable[..., Awaitable[House]]]:
+) -> Callable[..., Awaitable[House]]:
     """Start a service whose one model is at this address, through the real provider."""
 
     async def start(base_url: str, *, upstream_s: float = 10.0) -> House:
@@ -297,7 +307,7 @@ async def wired(
         house: House = await open_house(settings, providers={"openai": OpenAICompatibleProvider()})
         return house
 
-    yield start
+    return start
 
 
 async def hang(_: web.Request) -> web.Response:

@@ -91,12 +91,11 @@ def arm(name: str, price: float = 1.0, **changes: object) -> Arm:
     return replace(Arm(name, price, 2.0 * price), **changes)  # type: ignore[arg-type]  # any field of an arm
 
 
+TRADEOFF = Objective("tradeoff", 1e-4)
 ARMS = (arm("small", 0.1), arm("middle", 0.5), arm("large", 4.0))
 
 
-def state(
-    arms: Sequence[Arm] = ARMS, objective: Objective = Objective("tradeoff", 1e-4), *, explore_share: float = 0.1
-) -> LearnerState:
+def state(arms: Sequence[Arm] = ARMS, objective: Objective = TRADEOFF, *, explore_share: float = 0.1) -> LearnerState:
     """A state that knows these arms and nothing else."""
     fresh = LearnerState.start(features(), objective, max_explore_share=explore_share, max_explore_usd_per_day=5.0)
     for one in arms:

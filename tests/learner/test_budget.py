@@ -68,7 +68,8 @@ def spent_by(paced: Controller, cost_of: Callable[[float], float], n: int) -> No
 
 def falling(lambda_: float) -> float:
     """Mean cost of a request at a price of money: from ten budgets down to a tenth of one."""
-    return BUDGET * (0.1 + 9.9 / (1.0 + (lambda_ / 100.0) ** 1.5))
+    share: float = 1.0 / (1.0 + (lambda_ / 100.0) ** 1.5)
+    return BUDGET * (0.1 + 9.9 * share)
 
 
 def test_spend_meets_the_budget_where_cost_falls_with_lambda() -> None:

@@ -25,7 +25,9 @@ POOL = Prospects(
 qualities = st.lists(st.floats(0.05, 0.95), min_size=3, max_size=3).map(np.array)
 
 
-def answers(groups: list[int | None], quality: FloatArray = POOL.quality, evidence: FloatArray | None = None) -> Answers:
+def answers(
+    groups: list[int | None], quality: FloatArray = POOL.quality, evidence: FloatArray | None = None
+) -> Answers:
     arms = tuple(range(len(groups)))
     said = np.zeros(len(groups)) if evidence is None else evidence
     return Answers.of(arms, groups, quality=quality, evidence=said, joint=POOL.joint)

@@ -55,7 +55,7 @@ def test_an_exact_model_leaves_no_variance() -> None:
     estimate = doubly_robust(
         REWARD[arms], TARGET[arms], LOGGED[arms], model=REWARD[arms], policy_value=np.full(5, TRUTH)
     )
-    assert (estimate.mean, estimate.low, estimate.high) == (pytest.approx(TRUTH),) * 3
+    assert (estimate.mean, estimate.low, estimate.high) == pytest.approx((TRUTH,) * 3)
 
 
 def test_without_a_model_doubly_robust_is_ips() -> None:

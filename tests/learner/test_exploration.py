@@ -47,7 +47,7 @@ def test_only_differences_of_utilities_matter() -> None:
     ],
 )
 def test_what_is_no_distribution_is_refused(utilities: list[float], temperature: float, floors: list[float]) -> None:
-    with pytest.raises(ValueError, match="utilities|temperature"):
+    with pytest.raises(ValueError, match=r"utilities|temperature"):
         mix_with_floor(np.array(utilities), temperature=temperature, floors=np.array(floors))
 
 

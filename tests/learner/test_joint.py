@@ -16,7 +16,6 @@ from learner.joint import (
     Joint,
     JointView,
     coincidence_law,
-    right_probabilities,
 )
 from learner.types import FloatArray
 
@@ -49,18 +48,25 @@ def answered(draw: st.DrawFn, least: int = 1) -> tuple[FloatArray, tuple[int, ..
     return quality, groups, evidence
 
 
-@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=6), st.sampled_from(SPREADS.tolist()))
-def test_mean_over_difficulty_is_the_quality(quality: list[float], spread: float) -> None:
-    right = right_probabilities(np.array(quality), spread)
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6), views)
+def test_mean_over_difficulty_is_the_quality(quality: list[float], view: JointView) -> None:
+    right = view.right(np.array(quality))
     assert right.shape == (len(quality), 5)
-    assert np.allclose(right @ NODE_WEIGHTS, quality, atol=2e-3)
+    assert np.allclose(right @ NODE_WEIGHTS, np.clip(quality, 0.01, 0.99), atol=1e-8)
     assert (np.diff(right, axis=1) >= 0.0).all()
 
 
-def test_many_spreads_at_once_equal_one_at_a_time() -> None:
-    quality = np.array([0.2, 0.5, 0.9])
-    together = right_probabilities(quality, SPREADS)
-    assert all(np.allclose(together[i], right_probabilities(quality, s)) for i, s in enumerate(SPREADS))
+@settings(max_examples=40)
+@given(answered(least=2))
+def test_every_spread_and_coincidence_is_weighed_by_the_mass_it_gave_the_partition(
+    case: tuple[FloatArray, tuple[int, ...], FloatArray],
+) -> None:
+    joint, (quality, groups, _) = Joint(), case
+    joint.observe(quality, groups)
+    for i, spread in enumerate(SPREADS.tolist()):
+        for k, c in enumerate(COINCIDENCES):
+            mass = JointView(spread, c).partition(quality, groups, np.zeros(len(groups))).mass
+            assert joint.loglik[i, k] == pytest.approx(float(np.log(mass.sum())), abs=1e-9)
 
 
 @settings(max_examples=40)
@@ -174,7 +180,7 @@ def test_nothing_asked_is_the_empty_partition() -> None:
 def simulated(rng: np.random.Generator, quality: FloatArray, spread: float, c: float) -> tuple[int, ...]:
     """Draw one partition from the model itself."""
     node = rng.choice(5, p=NODE_WEIGHTS)
-    right = rng.random(len(quality)) < right_probabilities(quality, spread)[:, node]
+    right = rng.random(len(quality)) < JointView(spread, c).right(quality)[:, node]
     keys, wrong = [], list[int]()
     for is_right in right:
         if is_right:

@@ -61,14 +61,6 @@ def test_a_view_predicts_what_the_logistic_does() -> None:
     assert view.calibrated(0.3, view.evidence({"judge:j": 1.5})) == pytest.approx(expected)
 
 
-def test_a_new_signal_leaves_the_weights_of_the_others_alone() -> None:
-    stacker = judged(3, 50, agrees=0.8)
-    before = stacker.view().weights
-    stacker._vector({"truncated": 1.0})
-    after = stacker.view().weights
-    assert after == {**before, "truncated": PRIOR_MEANS["truncated"]}
-
-
 def test_probabilities_become_calibrated() -> None:
     rng, stacker = np.random.default_rng(4), Stacker()
     for _ in range(1_500):

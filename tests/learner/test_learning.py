@@ -7,7 +7,7 @@ import pytest
 
 from learner.policy import Ask, View
 from learner.state import LearnerState
-from learner.types import Call, Context, Limits, Objective, Rated, Served
+from learner.types import Call, Context, Limits, Objective, Purpose, Rated, Served
 from tests.learner.conftest import NOON_S, TEXTS, arm, context, state
 
 ACCURACY = {"tiny": 0.5, "small": 0.68, "middle": 0.82, "large": 0.93}
@@ -25,15 +25,13 @@ class Simulator:
         self.spent_usd = 0.0
         self.right: list[bool] = []
 
-    def call(self, name: str, step: int, *, purpose: str = "answer", explored: bool = False) -> Call:
+    def call(self, name: str, step: int, *, purpose: Purpose = "answer", explored: bool = False) -> Call:
         model = next(one for one in POOL if one.id == name)
         output = int(self.rng.integers(60, 140))
         group = 0 if self.rng.random() < ACCURACY[name] else int(self.rng.integers(1, 4))
         usd = model.cost_usd(20, output)
         self.spent_usd += usd
-        return Call(
-            name, step, purpose, "ok", 20, output, usd, 0.5, group, explored  # type: ignore[arg-type]  # a `Purpose`
-        )
+        return Call(name, step, purpose, "ok", 20, output, usd, 0.5, group, explored)
 
     def play(self, i: int) -> None:
         """One request from decision to thumb, and the comparison in the background that the view asks for."""

@@ -1,6 +1,7 @@
 """The planner against a recursion over all outcomes that is written from the joint model's definition alone."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -36,7 +37,7 @@ class Query:
         if not groups:
             return np.ones(1)
         everyone = np.concatenate([self.answered, self.quality[list(asked)]])
-        mass = self.view.partition(everyone, groups, np.zeros(len(groups))).mass.sum(axis=1)
+        mass: FloatArray = self.view.partition(everyone, groups, np.zeros(len(groups))).mass.sum(axis=1)
         for h in range(max(self.groups, default=-1) + 1):
             own = [i for i, g in enumerate(self.groups) if g == h]
             mass[h + 1] *= np.exp(self.evidence[own].mean())
@@ -120,7 +121,7 @@ def test_expected_cost_never_rises_with_the_price_of_money(query: Query, depth: 
         stop, values = planned(dear, depth)
         assert max(stop, float(values.max())) == pytest.approx(value / total, abs=1e-9)
         costs.append(cost / total / scale)
-    assert all(later <= earlier + 1e-9 for earlier, later in zip(costs, costs[1:], strict=False))
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(costs))
 
 
 @given(queries(), st.randoms(use_true_random=False))
