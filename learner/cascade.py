@@ -123,12 +123,25 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         return alone
     together = alone
     if prospects.comparable > 0.01:
-        _, together = plan(NOTHING_ASKED, prospects.joint, quality, price, depth=min(prospects.depth, len(index)))
+        useful = np.flatnonzero(outdone_by(quality, price) < prospects.depth)
+        depth = min(prospects.depth, len(useful))
+        together = alone.copy()
+        _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
     second, first = np.partition(alone, -2)[-2:]
     others = [second if value == first else first for value in alone]
     apart = [expected_best(q, s, o) for q, s, o in zip(quality, prospects.deviation[index], others, strict=True)]
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * (np.array(apart) - price)
     return mixed
+
+
+def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:
+    """Return how many other arms are better at no higher price, shape (k,).
+
+    An arm outdone by as many arms as may be asked has no place in any plan: one of them is always left to ask instead.
+    """
+    better = (quality[:, None] > quality) & (price[:, None] <= price)
+    count: FloatArray = better.sum(axis=0)
+    return count
 
 
 def next_values(

@@ -143,9 +143,13 @@ def plan(
     likelihood = partition.mass
     levels: list[tuple[FloatArray, FloatArray]] = []
     for d in range(depth):
-        likelihood = likelihood.take(index.parent[d].ravel(), axis=0) * factors.take(index.factor[d].ravel(), axis=0)
-        mass = (likelihood @ ALL_NODES).reshape(laws[d].shape) * laws[d]
-        levels.append((mass.sum(axis=0), mass[1:].max(axis=0)))
+        # Of the last states only the best answer counts: "none is right" need not be followed there.
+        first = int(d == depth - 1)
+        parent, factor, law = index.parent[d][first:], index.factor[d][first:], laws[d][first:]
+        likelihood = likelihood.take(parent.ravel(), axis=0)
+        likelihood *= factors.take(factor.ravel(), axis=0)
+        mass = (likelihood @ ALL_NODES).reshape(law.shape) * law
+        levels.append((mass.sum(axis=0), mass[1 - first :].max(axis=0)))
     value = levels[-1][1]
     for d in range(depth - 1, 0, -1):
         total, best = levels[d - 1]

@@ -1,4 +1,4 @@
-"""What all tests share: property tests draw the same examples on every run, so that a failure is never a matter of luck."""
+"""What all tests share: property tests draw the same examples on every run, so that no failure is a matter of luck."""
 
 from hypothesis import settings
 

@@ -202,6 +202,9 @@ class House:
 
     async def quiet(self) -> None:
         """Wait until nothing is under way and all of it is learned."""
+        # A request whose client has hung up ends on its own, after the application has let go of it.
+        if answering := [task for task in asyncio.all_tasks() if is_answering(task)]:
+            await asyncio.wait(answering)
         await self.service.background.drain()
         await self.service.learning.settled()
 
@@ -233,6 +236,10 @@ class House:
             if not file.name.endswith(("-shm", ".lock")):
                 shutil.copy(file, to)
         return to
+
+
+def is_answering(task: asyncio.Task[Any]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "") == "Router.complete"
 
 
 def select(data_dir: Path, query: str, *values: Any) -> list[dict[str, Any]]:

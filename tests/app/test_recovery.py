@@ -145,12 +145,18 @@ async def test_feedback_that_is_committed_with_the_end_of_its_request_is_learned
             row = FeedbackRow(
                 id="fb-1", inference_id=inference_id, metric="thumbs", value=True, reward=1.0, received_at=1.0
             )
-            # Both wait while the journal writes something else, so that one transaction takes them in this order.
-            other = asyncio.create_task(house.service.journal.append(Entry(None, "x", 1.0)))
-            early = asyncio.create_task(house.service.journal.append(Entry("feedback", "fb-1", 1.0, rows=(row,))))
-            gate.set()
-            await watcher.rest()
-            await asyncio.gather(other, early)
+            same = Entry("objective", "api", 1.0, house.service.objectives.current.model_dump())
+            with closing(sqlite3.connect(data_dir / "headrace.db", isolation_level=None)) as holder:
+                # While somebody else holds the database, both queue up behind a third: one transaction takes them.
+                holder.execute("BEGIN IMMEDIATE")
+                first = asyncio.create_task(house.service.journal.append(same))
+                await asyncio.sleep(0)
+                early = asyncio.create_task(house.service.journal.append(Entry("feedback", "fb-1", 1.0, rows=(row,))))
+                gate.set()
+                await watcher.rest()
+                await watcher.leave()
+                holder.execute("ROLLBACK")
+            await asyncio.gather(first, early)
         await house.quiet()
         assert [e["kind"] for e in house.select("SELECT kind FROM events ORDER BY seq")][-2:] == ["feedback", "request"]
         before, killed = house.dump(), house.killed(tmp_path / "killed")

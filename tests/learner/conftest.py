@@ -1,4 +1,4 @@
-"""Builders for the learner's tests: a tiny taxonomy without weights, arms, calls, events, and a log of made-up traffic."""
+"""Builders for the learner's tests: a tiny taxonomy without weights, arms, calls, events, and made-up traffic."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

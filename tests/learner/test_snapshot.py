@@ -60,8 +60,8 @@ def test_a_state_without_arms_survives() -> None:
 def test_a_new_category_survives() -> None:
     learner = experienced()
     far = np.eye(24)[0] * -9.0
-    for _ in range(200):
-        learner.taxonomy = learner.taxonomy.grow(far)
+    for _ in range(70):
+        learner.taxonomy = learner.taxonomy.grow(far, 0.0)
     learner._make_room(len(learner.taxonomy.names))
     again = load(dump(learner), features())
     assert again.taxonomy.names == learner.taxonomy.names
