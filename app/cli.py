@@ -88,7 +88,7 @@ def serve(
             fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)
         Console(stderr=True).print("No key is configured: the service is open, on loopback only.", style="yellow")
     application = create_app(lambda: open_service(settings, environment, os.environ))
-    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False, proxy_headers=False)
 
 
 @app.command()

@@ -113,8 +113,10 @@ class Learning:
             if event is not None:
                 self._state.apply(event, logged.at)
         except LearnerError as err:
-            # One event that no longer fits must not stop all that follow; the log keeps it.
             log.warning("event passed over", seq=logged.seq, kind=logged.kind, reason=str(err))
+        except Exception:
+            # The writer's boundary: one event must not end all learning. The log keeps it.
+            log.exception("event could not be learned", seq=logged.seq, kind=logged.kind)
 
     async def _logged(self, seq: int, entry: Entry) -> Logged:
         """Give an entry the rows it speaks of, from memory where the inference is recent, else from the database."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-import zlib
 
 REFUSAL = re.compile(
     r"^\s*(i['’]?m (very )?sorry|sorry,|i can(['’]|no)?t (help|assist|answer|provide)|i cannot|as an ai)", re.IGNORECASE
 )
 FENCED_PYTHON = re.compile(r"```(?:python|py)\n(.*?)```", re.DOTALL)
 LONG_CHARS = 600
+PASSAGE_CHARS = 40
+MANY_TIMES = 4
 
 
 def signals(
@@ -67,6 +68,5 @@ def is_parsable(text: str) -> bool:
 
 
 def is_repetitive(text: str) -> bool:
-    """Tell whether the end of a long text compresses far better than prose does."""
-    tail = text[-2000:].encode()
-    return len(text) > LONG_CHARS and len(zlib.compress(tail)) < 0.15 * len(tail)
+    """Tell whether a long text ends in a passage that it has repeated many times."""
+    return len(text) > LONG_CHARS and text.count(text[-PASSAGE_CHARS:]) >= MANY_TIMES

@@ -90,6 +90,7 @@ class LearnerState:
             ledger=Ledger(max_explore_share, max_explore_usd_per_day),
         )
         state.comparable = np.zeros((2, len(state.taxonomy.names)))
+        state._advance()
         return state
 
     def apply(self, event: Event, at_s: float) -> None:
@@ -130,8 +131,9 @@ class LearnerState:
             self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
         else:
             known = self.arms[index].state
-            # A patch says what the arm is, not how far its exploration has come.
-            self.arms[index] = replace(arm, state=known) if arm.state == "registered" else arm
+            # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
+            keeps = arm.state == "registered" and known in SERVING
+            self.arms[index] = replace(arm, state=known) if keeps else arm
         self.quality.set_arm(index, arm, categories)
         self.cost.set_arm(index, arm, categories)
 
@@ -140,6 +142,11 @@ class LearnerState:
             return
         usd = [arm.cost_usd(200, 250) for arm in self.arms if arm.is_routable]
         self.controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Let exploration spend before any request was paid, so that the first comparisons come early."""
+        objective = self.controller.objective
         if objective.kind == "budget":
             self.ledger.advance_usd = ADVANCE_REQUESTS * self.ledger.max_share * float(objective.value or 0.0)
 

@@ -5,10 +5,10 @@ import time
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import ORJSONResponse, Response, StreamingResponse
 
-from app.api.deps import BodyDep, KeyDep, ServiceDep
+from app.api.deps import BodyDep, KeyDep, ServiceDep, key_id, raw_body, service_of
 from app.errors import AppError
 from app.exchange import Exchange
 from app.providers.base import Completion
@@ -26,9 +26,11 @@ CHAT_BODY = {
 
 
 @router.post("/chat/completions", openapi_extra=CHAT_BODY)
-async def create_completion(raw: BodyDep, service: ServiceDep, key: KeyDep) -> Response:
+async def create_completion(http: Request) -> Response:
     """Answer a chat request with the models that suit it best; `model: "auto"` routes, a model's id pins it."""
-    request, body = parse_chat(raw)
+    # Called directly: resolving declared dependencies would cost this path as much as deciding does.
+    service, key = await service_of(http), await key_id(http)
+    request, body = parse_chat(await raw_body(http))
     try:
         exchange = service.router.begin(request, body, user=request.user, key_id=key)
         if request.router.dry_run:

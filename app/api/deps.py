@@ -24,7 +24,8 @@ async def key_id(request: Request) -> str | None:
     Raises:
         Unauthorized: a key is configured and the request has none, or another one.
     """
-    wanted = request.app.state.service.environment.admin_key
+    service = await service_of(request)
+    wanted = service.environment.admin_key
     if wanted is None:
         return None
     sent = request.headers.get("Authorization", "")
