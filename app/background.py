@@ -6,7 +6,7 @@ spent, so that requests running at the same time cannot overdraw the allowance t
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,9 +65,8 @@ class Background:
             return
         view = self.learning.view
         asked = [row.model for row in exchange.rows if row.purpose == "answer"]
-        away = [*asked, *self.pool.unavailable()]
-        arms = view.shadows(exchange.context, asked, self.rng, reserved_usd=self.reserved_usd)
-        arms = [arm for arm in arms if arm not in away]
+        limits = replace(exchange.limits, unavailable=self.pool.unavailable())
+        arms = view.shadows(exchange.context, limits, asked, self.rng, reserved_usd=self.reserved_usd)
         if arms:
             costs = view.cost.predict(exchange.context)
             expected = sum(float(costs[view.index(arm)]) for arm in arms)

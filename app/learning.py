@@ -125,7 +125,7 @@ class Learning:
         match entry.kind:
             case "feedback":
                 (row,) = (r for r in entry.rows if isinstance(r, FeedbackRow))
-                known = await self.inference(row.inference_id)
+                known = until(seq, await self.inference(row.inference_id))
                 return replace(
                     logged, feedback=row, decision=known.decision, calls=known.calls, judge_scores=known.judge_scores
                 )
@@ -135,7 +135,7 @@ class Learning:
                 return self._remember(with_rows(logged, entry, self._recent[entry.ref]))
             case "comparison":
                 # The database has this event's rows already: it was committed before it came here.
-                known = await self.inference(entry.ref)
+                known = until(seq, await self.inference(entry.ref))
                 return self._remember(replace(known, seq=seq, kind="comparison", at=entry.at))
         return with_rows(logged, entry)
 
@@ -189,4 +189,13 @@ def with_rows(logged: Logged, entry: Entry, before: Logged | None = None) -> Log
         calls=known.calls + tuple(row for row in entry.rows if isinstance(row, CallRow)),
         judge_scores=known.judge_scores + tuple(row for row in entry.rows if isinstance(row, JudgeScoreRow)),
         recorded=tuple(row for row in entry.rows if isinstance(row, RecordedRow)),
+    )
+
+
+def until(seq: int, known: Logged) -> Logged:
+    """Return an inference as it was at an event: the database may hold rows of later ones already."""
+    return replace(
+        known,
+        calls=tuple(row for row in known.calls if row.event_seq is not None and row.event_seq <= seq),
+        judge_scores=tuple(row for row in known.judge_scores if row.event_seq is not None and row.event_seq <= seq),
     )

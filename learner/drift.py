@@ -14,7 +14,8 @@ from river.drift import PageHinkley
 
 MIN_INSTANCES = 30
 DELTA = 0.15
-THRESHOLD = 22.0
+THRESHOLD = 35.0
+QUIET_AFTER_ALARM = 50
 KEPT_AFTER_ALARM = 0.2
 
 
@@ -25,9 +26,10 @@ def detector() -> PageHinkley:
 
 @dataclass(slots=True)
 class DriftMonitor:
-    """One detector per arm, and the alarms so far."""
+    """One detector per arm, how long it still keeps quiet after its last alarm, and the alarms so far."""
 
     detectors: dict[str, PageHinkley] = field(default_factory=dict)
+    quiet: dict[str, int] = field(default_factory=dict)
     alarms: list[dict[str, float | str]] = field(default_factory=list)
 
     def update(self, arm: str, *, y: float, expected: float, at_observation: int) -> bool:
@@ -39,12 +41,16 @@ class DriftMonitor:
             expected: Quality that was believed before it, in [0, 1].
             at_observation: Number of observations the learner has seen, to date the alarm.
         """
+        if self.quiet.get(arm, 0) > 0:
+            # While the belief catches up with the change, its return to normal would look like another one.
+            self.quiet[arm] -= 1
+            return False
         test = self.detectors.setdefault(arm, detector())
         residual = (y - expected) / math.sqrt(max(expected * (1.0 - expected), 0.02))
         test.update(residual)
         if not test.drift_detected:
             return False
-        self.detectors[arm] = detector()
+        self.detectors[arm], self.quiet[arm] = detector(), QUIET_AFTER_ALARM
         self.alarms = [*self.alarms[-19:], {"model": arm, "observation": at_observation, "residual": residual}]
         return True
 

@@ -94,7 +94,7 @@ class Ledger:
     def spend(self, *, usd: float, explored_usd: float, at_s: float) -> None:
         """Account spend at a time in unix seconds; `explored_usd` is the part that exploration caused."""
         day = int(at_s // DAY_S)
-        if day != self.day:
+        if day > self.day:
             self.day, self.today_usd = day, 0.0
         self.total_usd += usd
         self.explored_usd += explored_usd

@@ -27,7 +27,7 @@ CHEAP_FEATURES = (
 )  # fmt: skip
 OPTION = re.compile(r"(?m)^\s*\(?([A-J])[).:]\s+\S")
 LETTERS, DIGITS = string.ascii_letters.encode(), string.digits.encode()
-CODE = re.compile(r"```|\bdef \w+\(|\breturn\b|[{};]\s*$|\w\(\w*\)", re.MULTILINE)
+CODE = re.compile(r"```|\bdef \w+\(|^\s*return\b|[{};]\s*$|\w\(\w*\)", re.MULTILINE)
 
 
 def cheap_features(query: Query) -> list[float]:
@@ -66,7 +66,7 @@ class Features:
         embedded = np.array([embedder.embed(text) for text in texts], dtype=np.float64)
         self._mean = embedded.mean(axis=0)
         _, spread, axes = np.linalg.svd(embedded - self._mean, full_matrices=False)
-        self._axes = axes[:REDUCED]
+        self._axes = axes[:REDUCED][spread[:REDUCED] > 1e-6 * spread[0]]
         self._scale = spread[: len(self._axes)] / math.sqrt(len(texts))
         digest = hashlib.sha256(repr((SCHEMA, CHEAP_FEATURES, REDUCED, taxonomy_examples)).encode()).hexdigest()[:8]
         self.version = f"{embedder.fingerprint}-{digest}"

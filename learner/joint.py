@@ -195,17 +195,26 @@ class Joint:
 
     loglik: FloatArray = field(default_factory=lambda: np.zeros((len(SPREADS), len(COINCIDENCES))))
 
-    def observe(self, quality: FloatArray, groups: tuple[int, ...]) -> None:
+    def observe(self, quality: FloatArray, groups: tuple[int, ...], *, known: int = 0) -> None:
         """Weigh every (s, c) by how well it foretold one partition.
 
         Args:
             quality: Believed quality of the arms that answered, shape (r,), r ≥ 2.
             groups: Group of each answer.
+            known: How many of the answers, the first ones, were weighed before.
         """
+        told = self._log_likelihood(quality, groups)
+        if known > 1:
+            told = told - self._log_likelihood(quality[:known], groups[:known])
+        self.loglik = GAMMA * self.loglik + told
+
+    @staticmethod
+    def _log_likelihood(quality: FloatArray, groups: tuple[int, ...]) -> FloatArray:
         laws = np.array([coincidences(groups, c) for c in COINCIDENCES])
         right = interpolated(ALL_TABLES, quality)
         at_node = np.where(members(groups)[:, None, :, None], right, 1.0 - right).prod(axis=2)
-        self.loglik = GAMMA * self.loglik + np.log((laws @ (at_node @ NODE_WEIGHTS)).T)
+        likelihood: FloatArray = np.log((laws @ (at_node @ NODE_WEIGHTS)).T)
+        return likelihood
 
     def view(self) -> JointView:
         """Return the most probable (s, c) under a wide prior."""

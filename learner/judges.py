@@ -60,7 +60,7 @@ class StackerView:
 
     def evidence(self, features: Mapping[str, float]) -> float:
         """Log-likelihood ratio of an answer's evidence, without bias and prior."""
-        return sum(self.weights.get(n, PRIOR_MEANS.get(n, 0.0)) * v for n, v in features.items())
+        return sum(self.weights.get(n, prior_mean(n)) * v for n, v in features.items())
 
     def calibrated(self, prior_logit: float, evidence: float) -> float:
         """Probability that the answer is good, from the belief before the evidence and the evidence."""

@@ -27,8 +27,14 @@ LEAST_WEIGHT = 0.05
 class RatedLabels:
     """What one rating teaches: the stacker's example, and a label for every arm that answered.
 
-    `expected` is the quality that was believed of the arm that was served, before and without its answer; `moved` how
-    far the evidence on the answer moved that belief.
+    Args:
+        arm: The arm whose answer was served.
+        expected: Quality that was believed of it before its answer.
+        features: Evidence on the answer.
+        prior_logit: Log-odds of the belief in the answer before that evidence.
+        value: The rating itself.
+        moved: How far the evidence alone moved the belief in the arm.
+        labels: By arm.
     """
 
     arm: int
@@ -61,15 +67,22 @@ def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | 
     if rated.served.answered_step not in answered.steps:
         return None
     at = answered.steps.index(rated.served.answered_step)
-    arm, features, prior = answered.arms[at], answered.features[at], float(answered.prior_logits[at])
-    value = believed(rated, float(answered.right[at]))
-    own = float(answered.answers.quality[at])
-    moved = sigmoid(logit(own) + view.stacker.evidence(features)) - own
-    labels = {arm: Label(1.0, value)}
-    if answered.answers.after is not None:
-        told = answered.answers.after.told(answered.answers.groups[at], min(max(value, 0.005), 0.995))
-        labels = to_labels(answered.arms, answered.answers.quality, told, trust=1.0)
-    return RatedLabels(arm, own, features, prior, rated.reward, moved, labels)
+    arm, answers = answered.arms[at], answered.answers
+    belief = believed(rated, float(answered.right[at]))
+    own = float(answers.quality[at])
+    labels = {arm: Label(1.0, belief)}
+    if answers.after is not None:
+        told = answers.after.told(answers.groups[at], min(max(belief, 0.005), 0.995))
+        labels = to_labels(answered.arms, answers.quality, told, trust=1.0)
+    return RatedLabels(
+        arm=arm,
+        expected=own,
+        features=answered.features[at],
+        prior_logit=float(answered.prior_logits[at]),
+        value=rated.reward,
+        moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at])) - own,
+        labels=labels,
+    )
 
 
 def believed(rated: Rated, before: float) -> float:

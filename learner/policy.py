@@ -19,7 +19,7 @@ from learner.estimators import logit
 from learner.exploration import TEMPERATURE, floors_for, mix_with_floor, shadow_arms
 from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
-from learner.pool import SERVING, Arm, eligible
+from learner.pool import Arm, eligible, serving
 from learner.quality import Belief, QualityView
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
@@ -111,9 +111,10 @@ class View:
             FeatureMismatch: the context has other features.
         """
         self.check(context)
+        allowed = eligible(self.arms, limits)
         belief = self.quality.predict(context)
         prospects = self.prospects(context, limits, belief.mean)
-        kept = self._affordable(eligible(self.arms, limits), belief, prospects.cost_usd, limits)
+        kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
         floors = self._floors(values, belief, prospects, kept, limits)
         probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
@@ -158,13 +159,23 @@ class View:
             most=0.05,
         )
 
-    def answered(self, context: Context, calls: Sequence[Call], scores: Sequence[JudgeScore]) -> Answered:
-        """Judge the answers that are there: who agrees with whom, and what every signal says."""
-        return self._answered(context, calls, scores, self.quality.predict(context).mean)
-
-    def _answered(
-        self, context: Context, calls: Sequence[Call], scores: Sequence[JudgeScore], quality: FloatArray
+    def answered(
+        self,
+        context: Context,
+        calls: Sequence[Call],
+        scores: Sequence[JudgeScore],
+        quality: FloatArray | None = None,
     ) -> Answered:
+        """Judge the answers that are there: who agrees with whom, and what every signal says.
+
+        Args:
+            context: Features of the query.
+            calls: All calls of the request so far.
+            scores: The judges' scores.
+            quality: What was believed of the arms before the answers, shape (m,); predicted where it is not given.
+        """
+        if quality is None:
+            quality = self.quality.predict(context).mean
         known = {arm.id: i for i, arm in enumerate(self.arms)}
         done = [c for c in calls if c.outcome == "ok" and c.purpose in ("answer", "shadow", "quiz") and c.arm in known]
         arms = tuple(known[c.arm] for c in done)
@@ -204,11 +215,11 @@ class View:
             scores: The judges' scores of these answers.
         """
         quality = self.quality.predict(context).mean
-        answered = self._answered(context, calls, scores, quality)
+        answered = self.answered(context, calls, scores, quality)
         prospects = self.prospects(context, limits, quality)
         best = answered.answers.best
         stop = Stop(answered.steps[best], float(answered.right[best]))
-        rest = [i for i in eligible(self.arms, limits) if i not in answered.arms]
+        rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
         spent = sum(call.cost_usd for call in calls)
         if limits.max_cost_usd is not None:
             rest = [i for i in rest if spent + prospects.cost_usd[i] <= limits.max_cost_usd]
@@ -231,7 +242,13 @@ class View:
         return [j for j, usd in costs_usd.items() if worth_usd(p=right, weight=weights[j], lambda_=price) > usd]
 
     def shadows(
-        self, context: Context, asked: Sequence[str], rng: np.random.Generator, *, reserved_usd: float = 0.0
+        self,
+        context: Context,
+        limits: Limits,
+        asked: Sequence[str],
+        rng: np.random.Generator,
+        *,
+        reserved_usd: float = 0.0,
     ) -> list[str]:
         """Choose arms to answer this query in the background, so that all learn from one comparison.
 
@@ -239,10 +256,8 @@ class View:
         queries get none.
         """
         costs = self.cost.predict(context)
-        worth = self.upsides.copy()
-        for i, arm in enumerate(self.arms):
-            if arm.id in asked or not arm.is_routable or arm.state not in SERVING:
-                worth[i] = 0.0
+        allowed = {i for i in serving(self.arms, limits) if self.arms[i].id not in asked}
+        worth = np.array([upside if i in allowed else 0.0 for i, upside in enumerate(self.upsides)])
         budget = (self.allowance_usd - reserved_usd) * float(rng.uniform(0.2, 1.0))
         chosen = shadow_arms(costs, worth, allowance_usd=budget, most=self.parameters.shadow_arms)
         # A comparison of fewer than three answers says little about who is right.

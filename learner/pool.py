@@ -61,16 +61,21 @@ def refusal(arm: Arm, limits: Limits) -> str | None:
     return f"lacks {', '.join(sorted(missing))}" if missing and arm.capabilities else None
 
 
+def serving(arms: Sequence[Arm], limits: Limits) -> list[int]:
+    """Return the indices of the arms that may answer; none where every arm was refused."""
+    kept = [i for i, arm in enumerate(arms) if refusal(arm, limits) is None]
+    capable = [i for i in kept if limits.needs <= arms[i].capabilities]
+    return capable or kept
+
+
 def eligible(arms: Sequence[Arm], limits: Limits) -> list[int]:
-    """Return the indices of the arms that may answer.
+    """Return the indices of the arms that may answer, at least one.
 
     Raises:
         NoEligibleArm: every arm was refused; the message names each with its reason.
     """
-    reasons = [refusal(arm, limits) for arm in arms]
-    kept = [i for i, reason in enumerate(reasons) if reason is None]
+    kept = serving(arms, limits)
     if not kept:
-        said = "; ".join(f"{arm.id}: {reason}" for arm, reason in zip(arms, reasons, strict=True) if reason)
+        said = "; ".join(f"{arm.id}: {refusal(arm, limits)}" for arm in arms)
         raise NoEligibleArm(f"no model of the pool may answer this request ({said or 'the pool is empty'})")
-    capable = [i for i in kept if limits.needs <= arms[i].capabilities]
-    return capable or kept
+    return kept

@@ -132,10 +132,13 @@ class Quality:
             self.total = np.pad(self.total, ((0, 0), (0, missing)))
             self._view = None
 
-    def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> None:
+    def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> Label:
         """Learn one answer's label, or replace what was learned of this answer `before`.
 
         All labels between two views are measured against what the first one believed.
+
+        Returns:
+            The label as it was counted, to be given as `before` when it is corrected.
 
         Raises:
             InvalidObservation: the label is not finite or its weight is negative.
@@ -145,18 +148,22 @@ class Quality:
         known = len(context.categories)
         expected = float(self._latest().cells[index, :known] @ context.categories)
         ridge = self.ridges[index]
+        # Forgetting may have left less than there is to take back: then a correction counts no less than before.
+        is_whole = bool((self.count[index, :known] >= before.weight * context.categories - 1e-12).all())
+        weight = label.weight if is_whole else max(label.weight, before.weight)
         if before.weight == 0.0:
             self._weigh_gate(ridge, context, label, expected)
             self.count[index] *= GAMMA
             self.total[index] *= GAMMA
-            ridge.update(context.vector, label.value - expected, label.weight)
+            ridge.update(context.vector, label.value - expected, weight)
         else:
-            gained = label.weight * (label.value - expected) - before.weight * (before.value - expected)
-            ridge.revise(context.vector, label.weight - before.weight, gained)
-        self.count[index, :known] += (label.weight - before.weight) * context.categories
-        gained = label.weight * label.value - before.weight * before.value
+            gained = weight * (label.value - expected) - before.weight * (before.value - expected)
+            ridge.revise(context.vector, weight - before.weight, gained)
+        self.count[index, :known] += (weight - before.weight) * context.categories
+        gained = weight * label.value - before.weight * before.value
         self.total[index, :known] += gained * context.categories
         self._changed.add(index)
+        return Label(weight, label.value)
 
     def _weigh_gate(self, ridge: DiscountedRidge, context: Context, label: Label, expected: float) -> None:
         """Bayesian model averaging of the two predictions made before this label (prior odds: the gate's)."""

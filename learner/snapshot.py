@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections import OrderedDict
 from dataclasses import asdict
 from typing import Any
@@ -27,7 +29,7 @@ from learner.joint import Joint
 from learner.judges import Calibration, Stacker
 from learner.pool import Arm
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
-from learner.state import LearnerState
+from learner.state import LearnerState, Lesson
 from learner.taxonomy import Taxonomy
 from learner.types import FloatArray, Objective, Parameters
 
@@ -52,7 +54,8 @@ def dump(state: LearnerState) -> bytes:
         "judges": list(state.stacker.judges),
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
         "alarms": state.drift.alarms,
-        "labels": {i: {a: (x.weight, x.value) for a, x in known.items()} for i, known in state.labels.items()},
+        "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.items()},
+        "quiet": state.drift.quiet,
         "observations": state.observations,
         "requests": state.requests,
     }
@@ -93,14 +96,15 @@ def load(body: bytes, features: Features) -> LearnerState:
         with np.load(io.BytesIO(body), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         manifest = json.loads(arrays.pop("manifest").tobytes())
-    except (ValueError, OSError, KeyError, EOFError) as err:
+        made_by = manifest["schema"], manifest["features"]
+        if made_by == (SCHEMA, features.version):
+            return _restore(manifest, arrays, features)
+    except (ValueError, OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as err:
         raise SnapshotIncompatible(f"the snapshot of {len(body)} bytes cannot be read: {err}") from err
-    if (manifest["schema"], manifest["features"]) != (SCHEMA, features.version):
-        raise SnapshotIncompatible(
-            f"the snapshot has schema {manifest['schema']} and features {manifest['features']}, "
-            f"this version needs {SCHEMA} and {features.version}"
-        )
-    return _restore(manifest, arrays, features)
+    raise SnapshotIncompatible(
+        f"the snapshot has schema {made_by[0]} and features {made_by[1]}, this version needs {SCHEMA} and "
+        f"{features.version}"
+    )
 
 
 def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: Features) -> LearnerState:
@@ -116,17 +120,31 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         cost=_cost(arms, arrays),
         stacker=_stacker(manifest, arrays),
         joint=Joint(arrays["joint.loglik"]),
-        drift=drift.DriftMonitor({a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["alarms"]),
-        arms=arms,
-        labels=OrderedDict(
-            (i, {int(a): Label(*x) for a, x in known.items()}) for i, known in manifest["labels"].items()
+        drift=drift.DriftMonitor(
+            {a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["quiet"], manifest["alarms"]
         ),
+        arms=arms,
+        lessons=OrderedDict((i, _lesson(values)) for i, values in manifest["lessons"].items()),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )
     for name in STATE_ARRAYS:
         setattr(state, name, arrays[f"state.{name}"])
     return state
+
+
+def _lesson_values(lesson: Lesson) -> list[Any]:
+    labels = {arm: (label.weight, label.value) for arm, label in lesson.labels.items()}
+    return [labels, lesson.quality, lesson.rating]
+
+
+def _lesson(values: list[Any]) -> Lesson:
+    labels, quality, rating = values
+    return Lesson(
+        {int(arm): Label(*label) for arm, label in labels.items()},
+        {int(arm): believed for arm, believed in quality.items()},
+        None if rating is None else (rating[0], rating[1]),
+    )
 
 
 def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quality:
@@ -138,7 +156,8 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
         ridge.mean, ridge.covariance = arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"]
         ridge.since_forgetting = int(arrays[f"ridge{i}.since"])
         quality.ridges.append(ridge)
-    quality.set_priors()
+    if arms:
+        quality.set_priors()
     return quality
 
 

@@ -23,7 +23,7 @@ from learner.joint import MAX_ANSWERS, Joint
 from learner.judges import Stacker
 from learner.labels import RatedLabels, agreement_labels, rated_labels
 from learner.onboarding import next_states
-from learner.policy import View
+from learner.policy import Answered, View
 from learner.pool import SERVING, Arm
 from learner.quality import UNLABELLED, Label, Quality
 from learner.taxonomy import Taxonomy
@@ -42,14 +42,26 @@ from learner.types import (
     Served,
 )
 
-REMEMBERED_LABELS = 20_000
+REMEMBERED_LESSONS = 20_000
 COMPARABLE_PRIOR = 4.0
 COMPARABLE_GAMMA = 0.998
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 LOOK_AROUND_EVERY = 50
-RATED = -1
 UNKNOWN_UPSIDE = 0.05
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What one inference has taught so far: later news of it is learned in place of this, not on top.
+
+    `quality` keeps what was believed of each arm when its answer was first seen, so that a correction ends where the
+    right rating alone would have ended; `rating` is the last reward, and whether it came from a thumb.
+    """
+
+    labels: dict[int, Label] = field(default_factory=dict)
+    quality: dict[int, float] = field(default_factory=dict)
+    rating: tuple[float, bool] | None = None
 
 
 @dataclass(slots=True)
@@ -67,7 +79,7 @@ class LearnerState:
     joint: Joint = field(default_factory=Joint)
     drift: DriftMonitor = field(default_factory=DriftMonitor)
     arms: list[Arm] = field(default_factory=list)
-    labels: OrderedDict[str, dict[int, Label]] = field(default_factory=OrderedDict)
+    lessons: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     observations: int = 0
@@ -180,29 +192,51 @@ class LearnerState:
             self._note_comparable(event.context, is_comparable=is_comparable)
         if not is_comparable or len(answers) < 2:
             return
-        answered = self.view().answered(event.context, event.calls, event.scores)
-        self.joint.observe(answered.answers.quality, answered.answers.groups)
-        self._learn(event, agreement_labels(answered))
+        fresh = {event.calls[i].step for i in event.fresh}
+        if all(call.step not in fresh for call in answers):
+            return
+        lesson = self._lesson(event.inference_id)
+        answered = self._answered(event, lesson)
+        known = sum(call.step not in fresh for call in answers)
+        self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
+        labels: Mapping[int, Label] = agreement_labels(answered)
+        if lesson.rating is not None:
+            rated = rated_labels(self.view(), Rated(event, "", *lesson.rating), answered)
+            labels = rated.labels if rated is not None else labels
+        self._learn(event, lesson, labels)
 
     def _rate(self, event: Rated) -> None:
         self._check(event.served.calls)
         if not 0.0 <= event.reward <= 1.0:
             raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
-        view = self.view()
-        context = event.served.context
-        rated = rated_labels(view, event, view.answered(context, event.served.calls, event.served.scores))
+        lesson = self._lesson(event.served.inference_id)
+        rated = rated_labels(self.view(), event, self._answered(event.served, lesson))
         if rated is None:
             return
-        known = self.labels.setdefault(event.served.inference_id, {})
-        if RATED not in known:
+        if lesson.rating is None:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
-            known[RATED] = Label(1.0, event.reward)
             self._weigh(rated)
-        self._learn(event.served, rated.labels)
+        lesson.rating = event.reward, event.is_binary
+        self._learn(event.served, lesson, rated.labels)
+
+    def _answered(self, event: Served, lesson: Lesson) -> Answered:
+        """Judge an inference's answers by what was believed of their arms when each was first seen."""
+        quality = self.view().quality.predict(event.context).mean
+        for arm in {self._index(call.arm) for call in event.calls if call.purpose != "judge"}:
+            quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
+        return self.view().answered(event.context, event.calls, event.scores, quality)
+
+    def _lesson(self, inference_id: str) -> Lesson:
+        lesson = self.lessons.setdefault(inference_id, Lesson())
+        while len(self.lessons) > REMEMBERED_LESSONS:
+            self.lessons.popitem(last=False)
+        return lesson
 
     def _read(self, event: Recorded) -> None:
         """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
         self._check(event.calls)
+        if len(event.calls) != len(event.qualities) or not all(0.0 <= q <= 1.0 for q in event.qualities):
+            raise InvalidObservation(f"every recorded call needs a quality in [0, 1], got {event.qualities}")
         arms = [self._index(call.arm) for call in event.calls]
         view = self.view()
         answers = Answers.of(
@@ -235,15 +269,11 @@ class LearnerState:
         if self.drift.update(arm, y=rated.value, expected=rated.expected, at_observation=self.observations):
             self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
 
-    def _learn(self, event: Served, labels: Mapping[int, Label]) -> None:
+    def _learn(self, event: Served, lesson: Lesson, labels: Mapping[int, Label]) -> None:
         """Take in labels, each in place of what was learned of the same answer before."""
-        known = self.labels.setdefault(event.inference_id, {})
         for arm, label in labels.items():
-            self.quality.observe(arm, event.context, label, known.get(arm, UNLABELLED))
-            known[arm] = label
+            lesson.labels[arm] = self.quality.observe(arm, event.context, label, lesson.labels.get(arm, UNLABELLED))
             self.observations += 1
-        while len(self.labels) > REMEMBERED_LABELS:
-            self.labels.popitem(last=False)
 
     def _count(self, event: Served) -> None:
         """Keep shares, categories, states and the first guess of λ in step with the traffic."""

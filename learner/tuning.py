@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learner.policy import Ask, View
+from learner.pool import SERVING
 from learner.types import Call, Limits, Parameters, Served
 
 LEAST_COMPARISONS = 30
@@ -51,7 +52,8 @@ def retune(view: View, served: Sequence[Served]) -> Candidate | None:
         view: What is believed now.
         served: Logged inferences; those with fewer than three answered arms are passed over.
     """
-    usable = [s for s in served if len({c.arm for c in s.calls if c.outcome == "ok"}) >= LEAST_ARMS]
+    serving = {arm.id for arm in view.arms if arm.is_routable and arm.state in SERVING}
+    usable = [s for s in served if len({c.arm for c in s.calls if c.outcome == "ok"} & serving) >= LEAST_ARMS]
     if len(usable) < LEAST_COMPARISONS:
         return None
     base = utilities(view, usable)

@@ -45,7 +45,7 @@ async def open_house(data_dir: Path, upstream: Upstream) -> AsyncIterator[Callab
     async with AsyncExitStack() as stack:
 
         async def start(settings: Any = None, **options: Any) -> House:
-            given = {"upstream": upstream, "data_dir": data_dir} | options
+            given: dict[str, Any] = {"upstream": upstream, "data_dir": data_dir} | options
             return await stack.enter_async_context(running(given.pop("data_dir"), settings, **given))
 
         yield start

@@ -18,7 +18,7 @@ SETTINGS = settings_of(exploration={"max_share": 0.5, "max_usd_per_day": 5.0})
 async def live_through(house: House, n: int = 12, *, first: int = 0) -> None:
     """Have the service answer, compare, take feedback and corrections, and be administered."""
     for at in range(first, first + n):
-        house.upstream.answers = dict.fromkeys(PRICES, "42") | {"small": "42" if at % 3 else "41"}
+        house.upstream.answers = {model: "42" if at % 3 or model != "small" else "41" for model in PRICES}
         answer = await house.answered(f"What is {at} times 7?", user=f"user-{at % 3}")
         await house.quiet()
         await house.thumb(answer["id"], value=at % 3 != 0)

@@ -9,7 +9,7 @@ from app.streaming import COMMENT
 from tests.app.harness import COST_USD, PRICES, Gone, House, Watcher, events, text_of
 
 PINNED = {"stream": True, "model": "small"}
-SOON_S = 5.0
+SOON_S = 2.0
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learner.cascade import Answers, Prospects, expected_best, first_values, next_values
-from learner.joint import JointView
+from learner.cascade import Answers, Prospects, expected_best, first_values, next_values, upsides
+from learner.joint import NOTHING_ASKED, JointView
+from learner.lookahead import plan
 from learner.types import FloatArray
 
 POOL = Prospects(
@@ -62,6 +63,26 @@ def test_being_able_to_go_on_is_never_worth_less_than_routing(quality: FloatArra
     prospects = replace(POOL, quality=quality)
     routing = first_values(replace(prospects, depth=1), [0, 1, 2])
     assert (first_values(prospects, [0, 1, 2]) >= routing - 2e-3).all()
+
+
+@settings(max_examples=60)
+@given(st.lists(st.floats(0.05, 0.95), min_size=5, max_size=5), st.floats(0.0, 2_000.0), st.integers(2, 3))
+def test_leaving_out_arms_that_others_outdo_loses_no_value(quality: list[float], lambda_: float, depth: int) -> None:
+    cost = np.array([1e-5, 3e-5, 1e-4, 3e-4, 1e-3])
+    prospects = replace(
+        POOL, quality=np.array(quality), deviation=np.zeros(5), cost_usd=cost, lambda_=lambda_, depth=depth,
+        comparable=1.0,
+    )  # fmt: skip
+    _, everyone = plan(NOTHING_ASKED, POOL.joint, prospects.quality, lambda_ * cost, depth=depth)
+    assert first_values(prospects, range(5)).max() == pytest.approx(float(everyone.max()), abs=1e-9)
+
+
+def test_only_arms_that_a_plan_would_use_are_worth_learning_of() -> None:
+    prospects = replace(POOL, quality=np.array([0.1, 0.6, 0.8]), deviation=np.zeros(3), depth=1)
+    gains = upsides(prospects, np.array([0.01, 0.2, 0.05]), [0, 1, 2])
+    assert gains[0] == 0.0
+    assert (gains[1:] > 0.0).all()
+    assert upsides(prospects, np.full(3, 0.2), [0, 2])[1] == 0.0
 
 
 @pytest.mark.parametrize("comparable", [0.0, 0.5, 1.0])

@@ -166,7 +166,7 @@ def test_a_comparison_that_comes_after_the_thumb_does_not_overrule_it() -> None:
     later = Served("q1", context(), calls, (), 0, (1, 2), is_request=False)
     early = folded(first, thumb(first, up=True), later)
     late = folded(first, later, thumb(later, up=True))
-    assert early.labels["q1"][0].value == pytest.approx(late.labels["q1"][0].value, abs=0.15)
+    assert early.lessons["q1"].labels[0].value == pytest.approx(late.lessons["q1"].labels[0].value, abs=0.15)
 
 
 def test_a_comparison_that_failed_teaches_nothing_twice() -> None:
@@ -278,6 +278,6 @@ def test_judges_scores_are_learned_from_thumbs() -> None:
 
 
 def test_labels_of_old_inferences_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED_LABELS", 3)
+    monkeypatch.setattr(module, "REMEMBERED_LESSONS", 3)
     known = folded(*(served(*ANSWERS, name=f"q{i}") for i in range(5)))
-    assert list(known.labels) == ["q2", "q3", "q4"]
+    assert list(known.lessons) == ["q2", "q3", "q4"]
