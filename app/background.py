@@ -5,13 +5,14 @@ spent, so that requests running at the same time cannot overdraw the allowance t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
 
+from app.errors import AppError
 from app.exchange import Exchange
 from app.learning import Learning
 from app.pool import Pool
@@ -22,6 +23,8 @@ from app.storage.journal import Journal
 from app.storage.tables import CallRow
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -48,15 +51,18 @@ class Background:
     reserved_usd: float = 0.0
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    def keep(self, work: Awaitable[Any]) -> None:
+    def keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something to its end even though nobody waits for it."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        # An error that a client is told is the client's.
+        if error is not None and not isinstance(error, AppError):
             log.error("background work failed", error=type(error).__name__, reason=str(error))
 
     def compare(self, exchange: Exchange) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import httpx
 import typer
@@ -19,13 +20,14 @@ from rich.table import Table
 from app import config_file
 from app.errors import AppError, ConfigError
 from app.main import create_app
+from app.pool import endpoint_of
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
 from app.storage.engine import database_url, hold
 from app.storage.errors import StorageError
 from app.storage.migrate import migrate as migrate_database
 from app.telemetry import configure_logging
-from app.warm_start import entries, read_outcomes, unknown_models
+from app.warm_start import UnusableData, entries, read_outcomes, unknown_models
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Headrace routes LLM requests and learns from feedback."
@@ -34,6 +36,8 @@ models_app = typer.Typer(no_args_is_help=True, help="The pool of a running servi
 config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
+
+T = TypeVar("T")
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (HEADRACE_CONFIG).")]
@@ -48,6 +52,12 @@ def main() -> None:
     app()
 
 
+@app.callback()
+def prepare() -> None:
+    """Route LLM requests to the cheapest models that answer them well, and learn from feedback."""
+    configure_logging()
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with a message on standard error."""
     Console(stderr=True).print(message, style="bold red", markup=False, soft_wrap=True)
@@ -59,7 +69,7 @@ def explained() -> Iterator[None]:
     """Turn the errors that an operator can mend into a message and exit status 1."""
     try:
         yield
-    except (ConfigError, StorageError, AppError) as err:
+    except (ConfigError, StorageError, AppError, UnusableData) as err:
         fail(str(err))
 
 
@@ -76,13 +86,14 @@ def serve(
     host: Annotated[str, typer.Option(help="Beyond loopback only with a key.")] = "127.0.0.1",
 ) -> None:
     """Serve, learn and schedule, in one process."""
-    configure_logging()
     environment = read_environment(os.environ)
     with explained():
         settings = settings_from(config, environment)
-        migrate_database(database_url(settings.storage.url, environment.data_dir))
-        with hold(database_url(settings.storage.url, environment.data_dir)):
-            pass
+        url = database_url(settings.storage.url, environment.data_dir)
+        with hold(url):
+            migrate_database(url)
+        for entry in settings.models:
+            endpoint_of(entry, os.environ)
     if environment.admin_key is None:
         if host not in LOOPBACK:
             fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)
@@ -138,15 +149,15 @@ async def teach(settings: Settings, environment: Environment, data: Path) -> dic
         console = Console(stderr=True)
         with Progress(console=console, disable=not console.is_terminal) as progress:
             bar = progress.add_task("learning", total=len(outcomes))
-            for entry in entries(outcomes, service.learning.features, known, service.router.clock):
-                service.background.keep(service.journal.append(entry))
-                progress.advance(bar)
-                await asyncio.sleep(0)
-            await service.background.drain()
+            logged = 0
+            for group in batched(entries(outcomes, service.learning.features, known, service.router.clock), 200):
+                await asyncio.gather(*(service.journal.append(entry) for entry in group))
+                logged += len(group)
+                progress.update(bar, completed=logged)
             await service.learning.settled()
         report = service.learning.report()
     unknown = unknown_models(outcomes, known)
-    return {"queries": len(outcomes), "observations": report["observations"], "unknown_models": unknown}
+    return {"queries": logged, "observations": report["observations"], "unknown_models": unknown}
 
 
 @app.command()
@@ -180,6 +191,13 @@ def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
     if reply.status_code >= 400:
         fail(f"{reply.status_code}: {reply.json()['error']['message']}")
     return reply.json()
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of `size`, the last one shorter."""
+    rest = iter(items)
+    while group := list(islice(rest, size)):
+        yield group
 
 
 def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
@@ -216,8 +234,11 @@ def add_model(
     """Register a model; it is explored by itself, within the budget."""
     import yaml
 
-    text = sys.stdin.read() if str(entry) == "-" else entry.read_text()
-    show(call("POST", "/v1/admin/models", url, yaml.safe_load(text)), json_)
+    try:
+        parsed = yaml.safe_load(sys.stdin.read() if str(entry) == "-" else entry.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        fail(f"{entry} cannot be read as JSON or YAML: {err}")
+    show(call("POST", "/v1/admin/models", url, parsed), json_)
 
 
 @models_app.command("retire")

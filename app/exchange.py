@@ -53,6 +53,7 @@ class Exchange:
     confidence: float | None = None
     has_fallen_back: bool = False
     streamed: bool = False
+    under_way: int = 0
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -127,8 +128,8 @@ class Exchange:
 
     @property
     def attempts(self) -> int:
-        """Calls made to answer, failed ones included."""
-        return sum(row.purpose == "answer" for row in self.rows)
+        """Calls made to answer, failed ones and one that still streams included."""
+        return sum(row.purpose == "answer" for row in self.rows) + self.under_way
 
     @property
     def cost_usd(self) -> float:

@@ -68,7 +68,8 @@ class Feedback:
                 at=self.clock(),
             )
         except KeyConflict as err:
-            raise Conflict(str(err), code="idempotency_conflict") from err
+            told = f"Idempotency-Key {idempotency_key!r} was used before with another body; use a new key"
+            raise Conflict(told, code="idempotency_conflict") from err
 
     async def _decision(self, item: FeedbackItem, index: int) -> DecisionRow:
         decision = (await self.learning.inference(item.inference_id)).decision

@@ -11,11 +11,12 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 
+from app.exchange import Exchange
 from app.pool import Pool
+from app.providers.completion import read_completion
 from app.settings import Judge
 from app.storage.tables import CallRow, JudgeScoreRow, Outcome
 
@@ -25,15 +26,9 @@ Grade only whether the answer is correct and helpful.
 Reply with one JSON object and nothing else: {{"score": NUMBER FROM 0 TO 1, "reason": "ONE SENTENCE"}}"""
 OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 VERDICT_TOKENS = 60
+# What the client raises, and what reading a reply of another shape does.
+FAILURES = (OpenAIError, ValueError, TypeError, AttributeError, RecursionError)
 CHARS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one judge said and cost; `score` is None where it said nothing usable."""
-
-    call: CallRow
-    score: JudgeScoreRow | None
 
 
 class Judging:
@@ -62,18 +57,26 @@ class Judging:
         return {j: self._pool.endpoint(m).cost_usd(tokens, VERDICT_TOKENS) for j, m in self._models.items()}
 
     async def ask(
-        self, judges: Sequence[str], prompt: str, answer: str, *, inference_id: str, step: int, at: float
-    ) -> list[Verdict]:
-        """Ask several judges about one answer at once; a judge that fails says nothing, and is accounted."""
-        asked = (self._ask(j, prompt, answer, inference_id=inference_id, step=step, at=at) for j in judges)
-        return list(await asyncio.gather(*asked))
+        self, judges: Sequence[str], prompt: str, answer: str, *, step: int, exchange: Exchange
+    ) -> list[JudgeScoreRow]:
+        """Ask several judges about one answer at once, and record their calls in the exchange.
 
-    async def _ask(self, judge: str, prompt: str, answer: str, *, inference_id: str, step: int, at: float) -> Verdict:
+        Returns:
+            The scores; a judge that fails, or says nothing usable, gives none.
+        """
+        asked = (self._ask(judge, prompt, answer, step=step, exchange=exchange) for judge in judges)
+        return [score for score in await asyncio.gather(*asked) if score is not None]
+
+    async def _ask(
+        self, judge: str, prompt: str, answer: str, *, step: int, exchange: Exchange
+    ) -> JudgeScoreRow | None:
         endpoint = self._pool.endpoint(self._models[judge])
+        # Recorded before it is made, at its expected cost: so it is accounted too if the client goes away meanwhile.
         call = CallRow(
-            inference_id=inference_id, step=step, model=endpoint.model_id, purpose="judge", outcome="ok",
-            account="request", created_at=at,
+            inference_id=exchange.id, step=step, model=endpoint.model_id, purpose="judge", outcome="cancelled",
+            account="request", created_at=exchange.at, cost_usd=self.costs_usd(prompt, answer)[judge],
         )  # fmt: skip
+        exchange.rows.append(call)
         started = time.monotonic()
         try:
             reply = await self._client(judge).chat.completions.create(
@@ -82,20 +85,20 @@ class Judging:
                 temperature=0.0,
                 max_tokens=4 * VERDICT_TOKENS,
             )
-        except OpenAIError as err:
+            read = read_completion(reply.model_dump(warnings=False), request={"messages": []}, latency_s=0.0)
+        except FAILURES as err:
             call.outcome, call.status_code = failure(err)
-            return Verdict(call, None)
+            call.cost_usd = 0.0
+            return None
         finally:
             call.latency_s = time.monotonic() - started
-        if reply.usage is not None:
-            call.input_tokens, call.output_tokens = reply.usage.prompt_tokens, reply.usage.completion_tokens
+        call.outcome = "ok"
+        call.input_tokens, call.output_tokens = read.input_tokens, read.output_tokens
         call.cost_usd = endpoint.cost_usd(call.input_tokens, call.output_tokens)
-        score = score_in(reply.choices[0].message.content or "") if reply.choices else None
+        score = score_in(read.text)
         if score is None:
-            return Verdict(call, None)
-        return Verdict(
-            call, JudgeScoreRow(inference_id=inference_id, step=step, judge=judge, score=score, created_at=at)
-        )
+            return None
+        return JudgeScoreRow(inference_id=exchange.id, step=step, judge=judge, score=score, created_at=exchange.at)
 
     def _client(self, judge: str) -> AsyncOpenAI:
         endpoint = self._pool.endpoint(self._models[judge])
@@ -123,14 +126,14 @@ def score_in(text: str) -> float | None:
     found = OBJECT.search(text)
     try:
         score = json.loads(found.group())["score"] if found else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if isinstance(score, bool) or not isinstance(score, int | float):
         return None
     return float(score) if 0.0 <= score <= 1.0 else None
 
 
-def failure(error: OpenAIError) -> tuple[Outcome, int | None]:
+def failure(error: Exception) -> tuple[Outcome, int | None]:
     """Name the way in which a call failed, with its status where there was one."""
     if isinstance(error, APITimeoutError):
         return "timeout", None

@@ -4,11 +4,12 @@ Every change is an event of the log before it is in force. The breaker is apart 
 hard is left alone for a while whatever its answers were worth, and nothing is learned from its silence.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from app.errors import Conflict, ModelNotFound
+from app.errors import Conflict, ModelNotFound, Unprocessable
 from app.providers.base import Endpoint
 from app.schemas.pool import ModelEntry, ModelPatch
 from app.storage.batch import Entry
@@ -57,6 +58,7 @@ class Pool:
         self._environ = environ
         self._rows: dict[str, ModelRow] = {}
         self._endpoints: dict[str, Endpoint] = {}
+        self._changing = asyncio.Lock()
         self.breaker = Breaker()
 
     async def open(self, stored: Iterable[ModelRow], configured: Iterable[ModelEntry], at: float) -> None:
@@ -115,10 +117,11 @@ class Pool:
         Raises:
             Conflict: a model of that id is already served.
         """
-        known = self._rows.get(entry.id)
-        if known is not None and known.retired_at is None:
-            raise Conflict(f"The model {entry.id!r} is already in the pool; change it with PATCH", param="id")
-        return await self._log(entry, "api", at)
+        async with self._changing:
+            known = self._rows.get(entry.id)
+            if known is not None and known.retired_at is None:
+                raise Conflict(f"The model {entry.id!r} is already in the pool; change it with PATCH", param="id")
+            return await self._log(entry, "api", at)
 
     async def patch(self, model: str, patch: ModelPatch, at: float) -> ModelRow:
         """Change prices, limits or capabilities; in force at once.
@@ -126,7 +129,8 @@ class Pool:
         Raises:
             ModelNotFound: there is no such model.
         """
-        return await self._log(patch.applied_to(self.entry(model)), self._rows[model].source, at)
+        async with self._changing:
+            return await self._log(patch.applied_to(self.entry(model)), self._rows[model].source, at)
 
     async def retire(self, model: str, at: float) -> ModelRow:
         """Serve a model no longer; its history stays.
@@ -134,8 +138,9 @@ class Pool:
         Raises:
             ModelNotFound: there is no such model.
         """
-        entry = self.entry(model)
-        return await self._log(entry, self._rows[model].source, at, retired_at=at)
+        async with self._changing:
+            entry = self.entry(model)
+            return await self._log(entry, self._rows[model].source, at, retired_at=at)
 
     async def _log(self, entry: ModelEntry, source: Source, at: float, *, retired_at: float | None = None) -> ModelRow:
         known = self._rows.get(entry.id)
@@ -159,12 +164,23 @@ class Pool:
         self._rows[row.id], self._endpoints[row.id] = row, self._endpoint_of(row)
 
     def _endpoint_of(self, row: ModelRow) -> Endpoint:
-        entry = ModelEntry.model_validate(row.entry)
+        return endpoint_of(ModelEntry.model_validate(row.entry), self._environ)
+
+
+def endpoint_of(entry: ModelEntry, environ: Mapping[str, str]) -> Endpoint:
+    """Return where a model is called.
+
+    Raises:
+        Unprocessable: its address, or the key in its variable, cannot be used.
+    """
+    try:
         return Endpoint(
             model_id=entry.id,
             base_url=entry.base_url or "http://fake.invalid/v1",
             upstream_model=entry.upstream_model,
-            api_key=self._environ.get(entry.api_key_env) if entry.api_key_env else None,
+            api_key=environ.get(entry.api_key_env) if entry.api_key_env else None,
             input_usd_per_mtok=entry.price.input_usd_per_mtok,
             output_usd_per_mtok=entry.price.output_usd_per_mtok,
         )
+    except ValueError as err:
+        raise Unprocessable(str(err), param="api_key_env") from err

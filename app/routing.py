@@ -109,7 +109,8 @@ class Router:
             ))  # fmt: skip
             raise
         except AppError:
-            await self.journal.append(exchange.entry("failed", keep_content=self.keep_content))
+            # In no response's usage, so in the background's account.
+            await self.journal.append(exchange.entry("failed", keep_content=self.keep_content, account="background"))
             raise
         await self.journal.append(exchange.entry("answered", keep_content=self.keep_content))
         self.background.compare(exchange)
@@ -148,12 +149,10 @@ class Router:
         right = step.confidence if isinstance(step, Stop) else 0.5
         wanted = self.learning.view.wanted_judges(right, costs, exchange.limits)
         began = time.perf_counter()
-        verdicts = await self.judging.ask(
-            wanted, prompt, answer, inference_id=exchange.id, step=row.step, at=exchange.at
-        )
-        exchange.upstream_s += time.perf_counter() - began
-        exchange.rows += [verdict.call for verdict in verdicts]
-        exchange.scores += [verdict.score for verdict in verdicts if verdict.score is not None]
+        try:
+            exchange.scores += await self.judging.ask(wanted, prompt, answer, step=row.step, exchange=exchange)
+        finally:
+            exchange.upstream_s += time.perf_counter() - began
 
     async def _call(self, exchange: Exchange, arm: str) -> CallRow | None:
         """Call one arm; None where it failed, which is recorded.

@@ -116,8 +116,8 @@ async def open_service(
     """
     url = database_url(settings.storage.url, environment.data_dir)
     async with AsyncExitStack() as stack:
-        migrate(url)
         stack.enter_context(hold(url))
+        migrate(url)
         engine = open_engine(url)
         stack.push_async_callback(engine.dispose)
         learning = Learning(start_state(settings, embedder or open_embedding(settings, environment.data_dir)), engine)

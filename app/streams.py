@@ -7,7 +7,7 @@ also where it ends because the client went away, which closes the upstream.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from app.errors import AppError, UpstreamFailed, error_body
@@ -65,11 +65,13 @@ async def held(exchange: Exchange, answer: asyncio.Task[Completion]) -> AsyncIte
 class PassThrough:
     """One stream that cannot escalate: from the upstream to the client without delay.
 
-    Call `open` first: it finds an upstream that answers, or raises before anything was sent. Then iterate `pieces`.
+    Call `open` first: it finds an upstream that answers, or raises before anything was sent. Then iterate `pieces`;
+    `on_answered` is called when the whole answer has gone out.
     """
 
-    def __init__(self, router: Router, exchange: Exchange) -> None:
+    def __init__(self, router: Router, exchange: Exchange, on_answered: Callable[[], object]) -> None:
         self._router = router
+        self._on_answered = on_answered
         self._exchange = exchange
         self._account = StreamAccount()
         self._arm = exchange.decision.arm
@@ -91,7 +93,8 @@ class PassThrough:
             while self._first is None:
                 await self._connect()
         except AppError:
-            await router.journal.append(exchange.entry("failed", keep_content=router.keep_content))
+            entry = exchange.entry("failed", keep_content=router.keep_content, account="background")
+            await router.journal.append(entry)
             raise
         except asyncio.CancelledError:
             router.note_cancelled(exchange, self._arm, time.perf_counter() - self._began)
@@ -114,6 +117,7 @@ class PassThrough:
             self._arm = router.next_after_failure(exchange) or self._arm
         else:
             exchange.upstream_s += time.perf_counter() - self._began
+            exchange.under_way = 1
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the stream as the client gets it, and account it however it ends."""
@@ -121,7 +125,7 @@ class PassThrough:
             async for chunk in self._relayed():
                 yield chunk
         except CallFailed as err:
-            self._finish("failed", "request", err)
+            self._finish("failed", "background", err)
             self._router.pool.breaker.failed(self._arm, time.monotonic())
             yield sse(error_body(UpstreamFailed(f"The stream of {self._arm} broke off: {err.message}")))
         except (asyncio.CancelledError, GeneratorExit):
@@ -129,6 +133,7 @@ class PassThrough:
             raise
         else:
             done = self._finish("answered", "request", None)
+            self._on_answered()
             for piece in final_chunks(self._exchange, done):
                 yield piece
 
@@ -149,6 +154,7 @@ class PassThrough:
         """Account what came, whole or not, and store it."""
         exchange, router = self._exchange, self._router
         latency_s = time.perf_counter() - self._began
+        exchange.under_way = 0
         try:
             done = read_completion(self._account.body(), request=exchange.body, latency_s=latency_s)
         except NotACompletion as err:

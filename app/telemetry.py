@@ -35,7 +35,7 @@ class Metrics:
     requests: Counter = field(init=False)
     latency_s: Histogram = field(init=False)
     overhead_ms: Histogram = field(init=False)
-    feedback: Counter = field(init=False)
+    feedback: Gauge = field(init=False)
     errors: Counter = field(init=False)
     spend_usd: Gauge = field(init=False)
     lambda_: Gauge = field(init=False)
@@ -52,7 +52,7 @@ class Metrics:
         self.overhead_ms = Histogram(
             "headrace_overhead_milliseconds", "Time spent outside of upstreams", buckets=OVERHEAD_BUCKETS_MS, registry=r
         )
-        self.feedback = Counter("headrace_feedback", "Accepted feedback", registry=r)
+        self.feedback = Gauge("headrace_feedback_events", "Distinct feedback values accepted", registry=r)
         self.errors = Counter("headrace_errors", "Requests that failed", ["code"], registry=r)
         self.spend_usd = Gauge("headrace_spend_usd", "Money spent upstream", ["account"], registry=r)
         self.lambda_ = Gauge("headrace_lambda", "Quality per USD that money must buy", registry=r)
@@ -67,11 +67,18 @@ class Metrics:
         self.overhead_ms.observe(overhead_ms)
 
     def render(
-        self, *, lambda_: float, observations: int, spend: dict[str, float], models: Iterable[tuple[str, float, float]]
+        self,
+        *,
+        lambda_: float,
+        observations: int,
+        feedback_events: int,
+        spend: dict[str, float],
+        models: Iterable[tuple[str, float, float]],
     ) -> bytes:
         """Return the exposition text after bringing the gauges up to date."""
         self.lambda_.set(lambda_)
         self.observations.set(observations)
+        self.feedback.set(feedback_events)
         for account, usd in spend.items():
             self.spend_usd.labels(account).set(usd)
         for model, quality, share in models:

@@ -5,6 +5,7 @@ input_tokens, output_tokens. Each query becomes one event of the log, so that wh
 else does. Nothing was billed here, so nothing enters the spend.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from uuid_utils import uuid7
 
-from app.errors import AppError
 from app.replay import pack_context
 from app.storage.batch import Entry
 from app.storage.tables import RecordedRow
@@ -27,10 +27,8 @@ COLUMNS = {
 }  # fmt: skip
 
 
-class UnusableData(AppError):
+class UnusableData(Exception):
     """The file of recorded outcomes cannot be used; nothing was learned from it."""
-
-    status = 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,10 @@ def _outcome(row: dict[str, object], path: Path, number: int) -> Outcome:
     outcome = Outcome(**{**{k: v for k, v in row.items() if k != "prompt"}, "response": row["response"] or ""})  # type: ignore[arg-type]  # the schema was cast
     if not 0.0 <= outcome.quality <= 1.0:
         raise UnusableData(f"{path}: row {number} has quality {outcome.quality}; it should be from 0 to 1")
-    if min(outcome.cost_usd, outcome.input_tokens, outcome.output_tokens) < 0:
-        raise UnusableData(f"{path}: row {number} has a negative cost or token count")
+    if not (
+        math.isfinite(outcome.cost_usd) and min(outcome.cost_usd, outcome.input_tokens, outcome.output_tokens) >= 0
+    ):
+        raise UnusableData(f"{path}: row {number} has a cost or token count that is negative or not finite")
     return outcome
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import ORJSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from app.api.connection import ClientGone, while_connected
 from app.api.deps import BodyDep, KeyDep, ServiceDep, key_id, raw_body, service_of
 from app.errors import AppError
 from app.exchange import Exchange
@@ -20,6 +21,7 @@ router = APIRouter(prefix="/v1", tags=["inference"])
 
 WAIT_FOR_HEADERS_S = 5.0
 EVENT_STREAM = "text/event-stream"
+CLIENT_CLOSED_REQUEST = 499
 CHAT_BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": ChatRequest.model_json_schema()}}}
 }
@@ -34,41 +36,39 @@ async def create_completion(http: Request) -> Response:
     try:
         exchange = service.router.begin(request, body, user=request.user, key_id=key)
         if request.router.dry_run:
-            return ORJSONResponse(described(exchange), headers=headers_of(exchange))
-        if not request.stream:
-            done = await service.router.complete(exchange)
-            return Response(rendered(exchange, done), media_type="application/json", headers=told(exchange, service))
-        return await stream(exchange, service)
+            return JSONResponse(described(exchange), headers=headers_of(exchange))
+        if request.stream:
+            return await stream(http, exchange, service)
+        done = await while_connected(http, service.router.complete(exchange))
+        return Response(rendered(exchange, done), media_type="application/json", headers=told(exchange, service))
+    except ClientGone:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     except AppError as err:
         service.metrics.errors.labels(err.code or str(err.status)).inc()
         raise
 
 
-async def stream(exchange: Exchange, service: Service) -> Response:
+async def stream(http: Request, exchange: Exchange, service: Service) -> Response:
     """Answer in server-sent events: held until judged where the decision can escalate, else passed through."""
     exchange.streamed = True
     if not may_escalate(exchange):
-        passing = PassThrough(service.router, exchange)
-        await passing.open()
+        passing = PassThrough(service.router, exchange, lambda: told(exchange, service))
+        await while_connected(http, passing.open())
         return StreamingResponse(passing.pieces(), media_type=EVENT_STREAM, headers=headers_of(exchange))
-    answer = asyncio.create_task(service.router.complete(exchange))
+    answer = service.background.keep(service.router.complete(exchange))
     # Most answers stand within seconds: then headers tell all, and an error is an ordinary response.
-    try:
-        await asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S)
-    except asyncio.CancelledError:
-        answer.cancel()
-        raise
+    await while_connected(http, asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S), otherwise=answer)
     if answer.done():
         answer.result()
     return StreamingResponse(held(exchange, answer), media_type=EVENT_STREAM, headers=told(exchange, service))
 
 
 @router.post("/route", openapi_extra=CHAT_BODY)
-async def route(raw: BodyDep, service: ServiceDep, key: KeyDep) -> ORJSONResponse:
+async def route(raw: BodyDep, service: ServiceDep, key: KeyDep) -> JSONResponse:
     """Decide, with scores and reasons, and call no model."""
     request, body = parse_chat(raw)
     exchange = service.router.begin(request, body, user=request.user, key_id=key)
-    return ORJSONResponse(described(exchange), headers=headers_of(exchange))
+    return JSONResponse(described(exchange), headers=headers_of(exchange))
 
 
 @router.get("/models")

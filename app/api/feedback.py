@@ -22,6 +22,4 @@ async def record_feedback(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> dict[str, Any]:
     """Store one feedback, or a list of up to 1,000; answered once it is durable."""
-    reply = await service.feedback.record(raw, idempotency_key=idempotency_key, key_id=key)
-    service.metrics.feedback.inc()
-    return reply
+    return await service.feedback.record(raw, idempotency_key=idempotency_key, key_id=key)

@@ -35,6 +35,7 @@ async def metrics(service: ServiceDep, _: KeyDep) -> Response:
     text = service.metrics.render(
         lambda_=report["lambda"],
         observations=report["observations"],
+        feedback_events=await repository.count_feedback(service.engine),
         spend={"request": total.requests_usd, "background": total.background_usd},
         models=[(model, row["quality"], row["share"]) for model, row in report["models"].items()],
     )

@@ -109,6 +109,7 @@ class ChatRequest(BaseModel):
     messages: Messages
     stream: bool = False
     user: str | None = None
+    response_format: dict[str, Any] | None = None
     n: Annotated[int, Field(ge=1, le=8)] = 1
     router: RouterOptions = Field(default_factory=RouterOptions)
 

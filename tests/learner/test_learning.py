@@ -40,7 +40,7 @@ class Simulator:
         event = Served(f"q{i}", where, tuple(calls), (), answered, tuple(range(len(calls))))
         self.learner.apply(event, at_s)
         self.right.append(calls[answered].group == 0)
-        names = self.learner.view().shadows(where, [call.arm for call in calls], self.rng)
+        names = self.learner.view().shadows(where, Limits(), [call.arm for call in calls], self.rng)
         shadows = [self.call(name, len(calls) + k, purpose="shadow") for k, name in enumerate(names)]
         if shadows:
             fresh = tuple(range(len(calls), len(calls) + len(shadows)))

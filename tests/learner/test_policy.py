@@ -196,7 +196,7 @@ def test_a_judge_is_asked_where_its_opinion_is_worth_its_price() -> None:
 @given(st.integers(0, 1_000), st.floats(0.0, 5e-3), st.floats(0.0, 5e-3))
 def test_a_comparison_fits_what_is_left_of_the_allowance(seed: int, allowance: float, reserved: float) -> None:
     view = replace(VIEW, allowance_usd=allowance)
-    chosen = view.shadows(context(), ["small"], rng(seed), reserved_usd=reserved)
+    chosen = view.shadows(context(), Limits(), ["small"], rng(seed), reserved_usd=reserved)
     costs = view.cost.predict(context())
     assert "small" not in chosen
     assert len(chosen) in (0, *range(2, view.parameters.shadow_arms + 1))
@@ -206,7 +206,7 @@ def test_a_comparison_fits_what_is_left_of_the_allowance(seed: int, allowance: f
 def test_arms_out_of_service_are_not_compared() -> None:
     learner = state([*ARMS, arm("old", state="draining"), arm("judge", is_routable=False)])
     view = replace(learner.view(), allowance_usd=1.0)
-    assert set(view.shadows(context(), ["small"], rng())) == {"middle", "large"}
+    assert set(view.shadows(context(), Limits(), ["small"], rng())) == {"middle", "large"}
 
 
 def test_the_stage_names_what_decided() -> None:

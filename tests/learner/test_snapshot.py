@@ -48,7 +48,7 @@ def test_a_loaded_state_decides_and_learns_on_bit_for_bit(n: int) -> None:
 def test_a_loaded_state_compares_the_same_arms() -> None:
     learner = experienced()
     views = learner.view(), load(dump(learner), features()).view()
-    chosen = [[v.shadows(context(t), ["small"], np.random.default_rng(1)) for t in TEXTS] for v in views]
+    chosen = [[v.shadows(context(t), Limits(), ["small"], np.random.default_rng(1)) for t in TEXTS] for v in views]
     assert chosen[0] == chosen[1]
 
 

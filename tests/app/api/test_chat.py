@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.deps import MAX_BODY_BYTES
+from app.api.gate import MAX_BODY_BYTES
 from tests.app.harness import COST_USD, PRICES, Gone, House, entry, settings_of
 
 HEADERS = (

@@ -36,7 +36,7 @@ async def test_metrics_count_answers_feedback_errors_and_money(house: House) -> 
     await house.ask(model="none")
     text = (await house.client.get("/metrics")).text
     assert 'headrace_requests_total{model="small",stage="pinned"} 1.0' in text
-    assert "headrace_feedback_total 1.0" in text
+    assert "headrace_feedback_events 1.0" in text
     assert 'headrace_errors_total{code="model_not_found"} 1.0' in text
     assert f'headrace_spend_usd{{account="request"}} {COST_USD["small"]}' in text
     assert 'headrace_model_quality{model="large"}' in text
@@ -47,7 +47,7 @@ async def test_metrics_count_every_item_of_a_list_of_feedback_and_no_repetition(
     body = [{"inference_id": i, "metric_name": "thumbs", "value": True} for i in ids]
     for _ in range(2):
         await house.client.post("/v1/feedback", json=body, headers={"Idempotency-Key": "k"})
-    assert "headrace_feedback_total 3.0" in (await house.client.get("/metrics")).text
+    assert "headrace_feedback_events 3.0" in (await house.client.get("/metrics")).text
 
 
 async def test_metrics_count_streamed_answers(house: House) -> None:
