@@ -1,16 +1,17 @@
 """One transaction of the journal: rows grouped by table, events numbered in the order they came.
 
-Rows are written with one multi-row statement per table, since the unit of work of an ORM session costs more than the
-database does.
+Rows are written with one multi-row statement per table, compiled once and handed straight to the driver: the unit of
+work of an ORM session, and even the compilation of a statement, cost more than the database does.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, inspect
+from sqlalchemy import JSON, Connection, Dialect, Insert, Table, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -85,7 +86,37 @@ class Batch:
         for row in self.spend:
             self.add_row(row)
         for table, rows in self._rows.items():
-            connection.execute(_statement(table, connection.dialect.name), rows)
+            statement = _prepared(table, connection.dialect)
+            connection.exec_driver_sql(statement.sql, [statement.parameters(row) for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A statement as the driver takes it: compiled once, its parameters in the driver's order."""
+
+    sql: str
+    names: Sequence[str]
+    is_positional: bool
+    in_json: frozenset[str]
+    to_json: Callable[[Any], str]
+
+    def parameters(self, row: dict[str, Any]) -> Any:
+        """Return the values of one row; JSON as text, with null for None."""
+        values = {
+            name: self.to_json(row[name]) if name in self.in_json and row[name] is not None else row[name]
+            for name in self.names
+        }
+        return tuple(values.values()) if self.is_positional else values
+
+
+@cache
+def _prepared(table: type[SQLModel], dialect: Dialect) -> _Prepared:
+    compiled = _statement(table, dialect.name).compile(dialect=dialect, column_keys=list(_columns(table)))
+    positional = getattr(compiled, "positiontup", None)
+    names = positional or list(_columns(table))
+    in_json = frozenset(column.name for column in _table(table).columns if isinstance(column.type, JSON))
+    to_json = getattr(dialect, "_json_serializer", None) or json.dumps
+    return _Prepared(str(compiled), names, positional is not None, in_json, to_json)
 
 
 @cache
