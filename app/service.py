@@ -3,6 +3,7 @@
 This is the only module that wires the rooms together; each of them takes what it needs as plain arguments.
 """
 
+import gc
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -161,6 +162,9 @@ async def _start(service: Service, *, schedule: bool) -> None:
     await service.learning.settled()
     if schedule:
         service.jobs.start()
+    # What lives as long as the process need not be looked through again and again by the garbage collector.
+    gc.collect()
+    gc.freeze()
     log.info(
         "ready", events_folded=folded, models=len(service.pool.ids()), features=service.embedding,
         policy=asdict(service.learning.view.parameters),

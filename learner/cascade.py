@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Prospects:
     margin: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answers:
     """The answers so far, and who is believed to be right.
 
@@ -55,16 +56,16 @@ class Answers:
         groups: Group of equal answers of each, numbered from 0 in order of appearance.
         quality: What was believed of these arms before, shape (r,).
         evidence: Log-likelihood ratio that each answer is good, shape (r,).
-        before: The joint posterior from agreement alone; None where no answer can be compared with another.
-        after: The same with the evidence.
+        is_comparable: Whether agreement between these answers means anything.
+        joint: The joint model.
     """
 
     arms: tuple[int, ...]
     groups: tuple[int, ...]
     quality: FloatArray
     evidence: FloatArray
-    before: Partition | None
-    after: Partition | None
+    is_comparable: bool
+    joint: JointView
 
     @classmethod
     def of(
@@ -81,27 +82,31 @@ class Answers:
         # A missing group never equals another one: its own position makes the key unique.
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
         numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
-        own = quality[list(arms)]
-        if all(g is None for g in groups):
-            return cls(arms, numbered, own, evidence, None, None)
-        before = joint.partition(own, numbered, np.zeros(len(arms)))
-        after = before.weighed(evidence) if evidence.any() else before
-        return cls(arms, numbered, own, evidence, before, after)
+        is_comparable = any(g is not None for g in groups)
+        return cls(arms, numbered, quality[list(arms)], evidence, is_comparable, joint)
 
-    @property
-    def is_comparable(self) -> bool:
-        """Whether agreement between these answers means anything."""
-        return self.before is not None
+    @cached_property
+    def before(self) -> Partition | None:
+        """The joint posterior from agreement alone; None where no answer can be compared with another."""
+        if not self.is_comparable:
+            return None
+        return self.joint.partition(self.quality, self.groups, np.zeros(len(self.arms)))
+
+    @cached_property
+    def after(self) -> Partition | None:
+        """The joint posterior with the evidence."""
+        return self.before.weighed(self.evidence) if self.before is not None and self.evidence.any() else self.before
 
     @property
     def prior(self) -> FloatArray:
         """Probability of every answer to be right before the evidence on the answers themselves, shape (r,)."""
-        return self.quality if self.before is None else self.before.of_answers
+        # One answer agrees with nobody: no posterior is needed.
+        return self.quality if len(self.arms) < 2 or self.before is None else self.before.of_answers
 
     @property
     def belief(self) -> FloatArray:
         """Probability of every answer to be right, shape (r,)."""
-        if self.after is not None:
+        if len(self.arms) > 1 and self.after is not None:
             return self.after.of_answers
         odds = np.log(self.quality / (1.0 - self.quality)) + self.evidence
         alone: FloatArray = 1.0 / (1.0 + np.exp(-odds))

@@ -216,9 +216,11 @@ class View:
         """
         quality = self.quality.predict(context).mean
         answered = self.answered(context, calls, scores, quality)
-        prospects = self.prospects(context, limits, quality)
         best = answered.answers.best
         stop = Stop(answered.steps[best], float(answered.right[best]))
+        if limits.depth is not None and len(answered.arms) >= limits.depth:
+            return stop
+        prospects = self.prospects(context, limits, quality)
         rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
         spent = sum(call.cost_usd for call in calls)
         if limits.max_cost_usd is not None:
