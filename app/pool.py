@@ -17,13 +17,17 @@ from app.storage.journal import Journal
 from app.storage.tables import ModelRow, Source
 
 FAILURES_TO_OPEN = 3
-FIRST_PAUSE_S = 5.0
-LONGEST_PAUSE_S = 300.0
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 15.0
+PROBE_S = 60.0
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Leaves a failing upstream alone: after three failures in a row for 5 s, then twice as long each time."""
+    """Leaves a failing upstream alone: after three failures in a row for 1 s, then twice as long each time, up to 15 s.
+
+    After each pause one request tries it, while all others still go elsewhere.
+    """
 
     failures: dict[str, int] = field(default_factory=dict)
     open_until: dict[str, float] = field(default_factory=dict)
@@ -34,6 +38,11 @@ class Breaker:
         beyond = self.failures[model] - FAILURES_TO_OPEN
         if beyond >= 0:
             self.open_until[model] = now_s + min(FIRST_PAUSE_S * 2.0**beyond, LONGEST_PAUSE_S)
+
+    def tries(self, model: str, now_s: float) -> None:
+        """Note that a request is about to call a model; one that was left alone is tried by this request only."""
+        if self.failures.get(model, 0) >= FAILURES_TO_OPEN:
+            self.open_until[model] = now_s + PROBE_S
 
     def succeeded(self, model: str) -> None:
         """Close the breaker."""

@@ -161,6 +161,7 @@ class Router:
             BadRequest: the upstream refused the request itself, so that no other model is tried.
         """
         endpoint = self.pool.endpoint(arm)
+        self.pool.breaker.tries(arm, time.monotonic())
         began = time.perf_counter()
         try:
             done = await self.provider_of(arm).complete(
@@ -190,7 +191,10 @@ class Router:
         exchange.failed(arm, error)
         if error.client_fault and exchange.decision.stage == "pinned":
             raise rejected(error) from error
-        if not error.client_fault:
+        if error.client_fault:
+            # It refused this request, so it is up.
+            self.pool.breaker.succeeded(arm)
+        else:
             self.pool.breaker.failed(arm, time.monotonic())
 
     def note_cancelled(self, exchange: Exchange, arm: str, seconds: float) -> None:

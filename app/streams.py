@@ -105,6 +105,7 @@ class PassThrough:
         router, exchange = self._router, self._exchange
         self._began = time.perf_counter()
         endpoint = router.pool.endpoint(self._arm)
+        router.pool.breaker.tries(self._arm, time.monotonic())
         self._chunks = router.provider_of(self._arm).stream(
             endpoint, upstream_body(exchange.body), timeout_s=router.timeout_s
         )

@@ -187,20 +187,37 @@ def test_the_breaker_opens_at_the_third_failure_and_closes_after_its_pause() -> 
         breaker.failed("small", 100.0)
     assert breaker.unavailable(100.0) == frozenset()
     breaker.failed("small", 100.0)
-    assert breaker.unavailable(104.9) == {"small"}
-    assert breaker.unavailable(105.0) == frozenset()
+    assert breaker.unavailable(100.9) == {"small"}
+    assert breaker.unavailable(101.0) == frozenset()
 
 
-def test_the_breaker_waits_twice_as_long_after_each_further_failure_and_five_minutes_at_most() -> None:
+def test_the_breaker_waits_twice_as_long_after_each_further_failure_and_15_s_at_most() -> None:
     breaker = Breaker()
     for _ in range(4):
         breaker.failed("small", 100.0)
-    assert breaker.unavailable(109.9) == {"small"}
-    assert breaker.unavailable(110.0) == frozenset()
+    assert breaker.unavailable(101.9) == {"small"}
+    assert breaker.unavailable(102.0) == frozenset()
     for _ in range(50):
         breaker.failed("small", 100.0)
-    assert breaker.unavailable(399.9) == {"small"}
-    assert breaker.unavailable(400.0) == frozenset()
+    assert breaker.unavailable(114.9) == {"small"}
+    assert breaker.unavailable(115.0) == frozenset()
+
+
+def test_after_a_pause_one_request_tries_the_model_while_the_others_go_elsewhere() -> None:
+    breaker = Breaker()
+    for _ in range(3):
+        breaker.failed("small", 100.0)
+    assert breaker.unavailable(101.0) == frozenset()
+    breaker.tries("small", 101.0)
+    assert breaker.unavailable(101.1) == {"small"}
+    breaker.succeeded("small")
+    assert breaker.unavailable(101.2) == frozenset()
+
+
+def test_trying_a_model_that_does_not_fail_keeps_it_open_to_all() -> None:
+    breaker = Breaker()
+    breaker.tries("small", 100.0)
+    assert breaker.unavailable(100.0) == frozenset()
 
 
 def test_a_success_closes_the_breaker() -> None:
