@@ -14,6 +14,8 @@ from learner.types import FloatArray
 
 TEMPERATURE = 0.004
 DAY_S = 86_400.0
+# Costs are known only after they were spent: this much of the share is planned with.
+MARGIN = 0.9
 
 
 def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatArray) -> FloatArray:
@@ -103,7 +105,7 @@ class Ledger:
     @property
     def allowance_usd(self) -> float:
         """What exploration may still spend now, USD; never negative."""
-        by_share = self.max_share * self.total_usd + self.advance_usd - self.explored_usd
+        by_share = MARGIN * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
         return max(0.0, min(by_share, self.max_usd_per_day - self.today_usd))
 
 
