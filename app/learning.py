@@ -64,6 +64,8 @@ class Learning:
 
     def _load(self, stored: SnapshotRow) -> None:
         try:
+            if snapshot.checksum(stored.body) != stored.checksum:
+                raise SnapshotIncompatible("its checksum is another one")
             self._state = snapshot.load(stored.body, self._state.features)
             self.seq = stored.seq
         except SnapshotIncompatible as err:

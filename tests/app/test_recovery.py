@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from app.learning import Learning
+from app.service import start_state
+from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.errors import DatabaseHeld, NewerDatabase, StorageUnavailable
 from app.storage.tables import FeedbackRow
@@ -215,3 +218,16 @@ async def test_after_a_change_of_the_embedding_the_service_starts_and_keeps_its_
         assert await house.get("/v1/admin/spend") == spent
         assert (await learner_of(house))["feedback_events"] == 3
         assert (await house.answered())["id"]
+
+
+async def test_a_snapshot_with_another_checksum_is_refused_and_the_whole_log_is_read(data_dir: Path) -> None:
+    async with running(data_dir, SETTINGS) as house:
+        await house.answered()
+        await house.service.learning.settled()
+        await house.service.jobs.run("snapshot")
+        row = await repository.latest_snapshot(house.service.engine)
+        assert row is not None
+        row.checksum = "0" * 64
+        await repository.add_snapshot(house.service.engine, row)
+        learning = Learning(start_state(house.service.settings, HashEmbedding(size=32)), house.service.engine)
+        assert await learning.recover() == row.seq
