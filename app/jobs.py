@@ -1,8 +1,8 @@
 """The scheduler's jobs, each one function that can also be run by hand.
 
 `snapshot` stores the learner's state, so that recovery is short; `retune` looks for better parameters of the policy on
-the logged comparisons and writes a candidate, or promotes it where its gain is certain; `expire` forgets stored content
-and remembers keys no longer than needed.
+the logged comparisons and writes a candidate, or promotes it where its gain is certain; `expire` forgets stored
+content.
 """
 
 from collections.abc import Awaitable, Callable

@@ -142,8 +142,8 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
 def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:
     """Return how many other arms are better at no higher price, shape (k,).
 
-    An arm outdone by more arms than may be asked is left out of plans: one of them is always there to ask instead. This
-    is exact up to the rare case in which a weaker arm's vote tells more, about a hundredth of utility at most.
+    An arm outdone by more arms than may be asked is left out of plans: one of them is always there to ask instead. An
+    approximation: now and then a weaker arm's vote tells more than the one that takes its place.
     """
     better = (quality[:, None] > quality) & (price[:, None] <= price)
     count: FloatArray = better.sum(axis=0)
