@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
 
 from app.api.connection import ClientGone, while_connected
 from app.api.deps import BodyDep, KeyDep, ServiceDep, key_id, raw_body, service_of
@@ -27,10 +29,16 @@ CHAT_BODY = {
 }
 
 
-@router.post("/chat/completions", openapi_extra=CHAT_BODY)
+class Plain(APIRoute):
+    """A route whose endpoint takes the request itself: resolving dependencies would cost as much as deciding does."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the endpoint as it is."""
+        return self.endpoint
+
+
 async def create_completion(http: Request) -> Response:
     """Answer a chat request with the models that suit it best; `model: "auto"` routes, a model's id pins it."""
-    # Called directly: resolving declared dependencies would cost this path as much as deciding does.
     service, key = await service_of(http), await key_id(http)
     request, body = parse_chat(await raw_body(http))
     try:
@@ -48,6 +56,11 @@ async def create_completion(http: Request) -> Response:
         raise
 
 
+router.add_api_route(
+    "/chat/completions", create_completion, methods=["POST"], openapi_extra=CHAT_BODY, route_class_override=Plain
+)
+
+
 async def stream(http: Request, exchange: Exchange, service: Service) -> Response:
     """Answer in server-sent events: held until judged where the decision can escalate, else passed through."""
     exchange.streamed = True
@@ -57,7 +70,12 @@ async def stream(http: Request, exchange: Exchange, service: Service) -> Respons
         return StreamingResponse(passing.pieces(), media_type=EVENT_STREAM, headers=headers_of(exchange))
     answer = service.background.keep(service.router.complete(exchange))
     # Most answers stand within seconds: then headers tell all, and an error is an ordinary response.
-    await while_connected(http, asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S), otherwise=answer)
+    try:
+        await while_connected(http, asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S))
+    except ClientGone:
+        answer.cancel()
+        await asyncio.wait({answer})
+        raise
     if answer.done():
         answer.result()
     return StreamingResponse(held(exchange, answer), media_type=EVENT_STREAM, headers=told(exchange, service))

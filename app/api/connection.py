@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 
@@ -15,39 +15,56 @@ class ClientGone(Exception):
     """The client closed its connection before the answer."""
 
 
-async def while_connected(http: Request, work: Awaitable[T], *, otherwise: asyncio.Future[Any] | None = None) -> T:
+async def while_connected(http: Request, work: Awaitable[T]) -> T:
     """Do some work, and cancel it when the client goes away.
 
     Args:
         http: The request, its body read.
         work: What the client waits for.
-        otherwise: What to cancel in its place, where `work` only waits for it.
 
     Raises:
         ClientGone: the client went away; the work is cancelled and has ended.
     """
-    task = asyncio.ensure_future(work)
+    watch = _Watch(http)
     try:
+        return await work
+    except asyncio.CancelledError:
+        if not watch.is_gone:
+            raise
+        raise ClientGone from None
+    finally:
+        watch.end()
+
+
+class _Watch:
+    """Cancels the present task when its client goes away; like a timeout, it costs a timer where nothing happens.
+
+    Attributes:
+        is_gone: Whether the client went away, and the task was cancelled for it.
+    """
+
+    def __init__(self, http: Request) -> None:
+        self.is_gone = False
+        self._http = http
+        self._waiting = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
         # Work that is done at once needs nobody to watch the connection.
-        if not (await asyncio.wait({task}, timeout=AT_ONCE_S))[0] and await _left(http, task):
-            (otherwise or task).cancel()
-            await asyncio.wait({otherwise or task})
-            raise ClientGone
-        return task.result()
-    finally:
-        task.cancel()
+        self._timer = asyncio.get_running_loop().call_later(AT_ONCE_S, self._begin)
 
+    def end(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self.is_gone and self._waiting is not None:
+            self._waiting.uncancel()
 
-async def _left(http: Request, task: asyncio.Future[Any]) -> bool:
-    """Wait for the end of the task or of the connection; returns whether it was the connection's."""
-    gone = asyncio.ensure_future(_gone(http))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return not task.done()
-    finally:
-        gone.cancel()
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
 
-
-async def _gone(http: Request) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
+    async def _watch(self) -> None:
+        while (await self._http.receive())["type"] != "http.disconnect":
+            pass
+        assert self._waiting is not None  # made by the task that waits
+        self.is_gone = True
+        self._waiting.cancel()

@@ -85,9 +85,11 @@ class Batch:
         self.spend = summed(self._calls)
         for row in self.spend:
             self.add_row(row)
+        cursor = connection.connection.cursor()
         for table, rows in self._rows.items():
             statement = _prepared(table, connection.dialect)
-            connection.exec_driver_sql(statement.sql, [statement.parameters(row) for row in rows])
+            cursor.executemany(statement.sql, [statement.parameters(row) for row in rows])
+        cursor.close()
 
 
 @dataclass(frozen=True, slots=True)

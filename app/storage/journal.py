@@ -69,6 +69,8 @@ class Journal:
         self.spend = SpendLedger()
         self._engine = engine
         self._database = open_writer(engine.url)
+        # Statements meet the driver's own error, the commit SQLAlchemy's.
+        self._failures = (OperationalError, self._database.dialect.loaded_dbapi.OperationalError)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._on_commit = on_commit
         self._queue: asyncio.Queue[_Submission] = asyncio.Queue()
@@ -160,7 +162,7 @@ class Journal:
     async def _separate(self, group: list[_Submission], cause: Exception) -> None:
         # An operational error is the database's, not a record's, and after a lost connection nobody knows whether the
         # commit took place: storing again could count twice.
-        if len(group) == 1 or isinstance(cause, OperationalError):
+        if len(group) == 1 or isinstance(cause, self._failures):
             for submission in group:
                 submission.refuse(cause)
         else:

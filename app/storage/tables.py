@@ -33,6 +33,9 @@ class Row(SQLModel):
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(_defaults(type(self)), **values)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__[name] = value
+
 
 @cache
 def _defaults(table: type[Row]) -> dict[str, Any]:
