@@ -1,4 +1,4 @@
-"""Fail where a short run of the scenario `learn` shows that learning or accounting broke; the real bars need longer runs.
+"""Fail where a short run of `learn` shows that learning or accounting broke; the real bars need longer runs.
 
 Usage: python guard.py FIGURES.json
 """

@@ -115,8 +115,8 @@ class Answers:
     @property
     def best(self) -> int:
         """Position of the answer to give: of the most believed group, its most believed arm."""
-        belief = self.belief.round(12)
-        return max(range(len(self.arms)), key=lambda i: (belief[i], self.quality[i]))
+        ranks = list(zip(self.belief.round(12).tolist(), self.quality.tolist(), strict=True))
+        return ranks.index(max(ranks))
 
 
 def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
@@ -132,10 +132,10 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         depth = min(prospects.depth, len(useful))
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
-    second, first = np.partition(alone, -2)[-2:]
-    others = [second if value == first else first for value in alone]
-    apart = [expected_best(q, s, o) for q, s, o in zip(quality, prospects.deviation[index], others, strict=True)]
-    mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * (np.array(apart) - price)
+    second, first = sorted(alone.tolist())[-2:]
+    others = [second if value == first else first for value in alone.tolist()]
+    apart = expected_bests(quality, prospects.deviation[index], others) - price
+    mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
 
 
@@ -162,13 +162,12 @@ def next_values(
         rest: Arms that may be asked.
     """
     index = list(rest)
-    price = prospects.lambda_ * prospects.cost_usd[index]
-    now = float(right.max())
-    apart = np.array([expected_best(prospects.quality[i], prospects.deviation[i], now) for i in index]) - price
+    quality, price = prospects.quality[index], prospects.lambda_ * prospects.cost_usd[index]
     if answers.after is None:
-        return now, apart
+        now = float(right.max())
+        return now, expected_bests(quality, prospects.deviation[index], [now] * len(index)) - price
     depth = min(prospects.depth - len(answers.arms), len(index))
-    return plan(answers.after, prospects.joint, prospects.quality[index], price, depth=depth)
+    return plan(answers.after, prospects.joint, quality, price, depth=depth)
 
 
 def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) -> FloatArray:
@@ -189,6 +188,11 @@ def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) 
         better[i] = min(better[i] + OPTIMISM * uncertainty[i], 0.98)
         gains[i] = first_values(replace(prospects, quality=better), kept).max() - now
     return np.maximum(gains, 0.0)
+
+
+def expected_bests(means: FloatArray, deviations: FloatArray, others: Sequence[float]) -> FloatArray:
+    """Return `expected_best` of several, shape (k,)."""
+    return np.array(list(map(expected_best, means.tolist(), deviations.tolist(), others)))
 
 
 def expected_best(mean: float, deviation: float, other: float) -> float:

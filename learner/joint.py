@@ -22,6 +22,7 @@ from learner.types import FloatArray
 
 NODES, _weights = np.polynomial.hermite_e.hermegauss(5)
 NODE_WEIGHTS = _weights / _weights.sum()
+ALL_NODES = np.ones(len(NODES))
 SPREADS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
 COINCIDENCES = (0.04, 0.06, 0.09, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36)
 PRIOR_SPREAD, PRIOR_COINCIDENCE = 2.0, 0.16
@@ -36,9 +37,9 @@ ROWS_PER_QUALITY = (len(GRID) - 1) / (GRID[-1] - GRID[0])
 
 @lru_cache(maxsize=16)
 def right_table(spread: float) -> FloatArray:
-    """Return a_mj for the qualities of `GRID` at one spread s ≥ 0, shape (513, 5).
+    """Return a_mj for the qualities of `GRID` but the last, and its step to the next, at a spread s ≥ 0, (512, 2, 5).
 
-    Each row satisfies Σ_j w_j a_mj = quality; the level that does so is found by bisection. Linear interpolation
+    Each a_m satisfies Σ_j w_j a_mj = quality; the level that does so is found by bisection. Linear interpolation
     between rows keeps the equality, and saves solving for the level on every request.
     """
     low, high = np.full(len(GRID), -60.0), np.full(len(GRID), 60.0)
@@ -46,7 +47,8 @@ def right_table(spread: float) -> FloatArray:
         level = (low + high) / 2.0
         is_low = at_nodes(level, spread) @ NODE_WEIGHTS < GRID
         low, high = np.where(is_low, level, low), np.where(is_low, high, level)
-    return at_nodes((low + high) / 2.0, spread)
+    right = at_nodes((low + high) / 2.0, spread)
+    return np.stack([right[:-1], np.diff(right, axis=0)], axis=1)
 
 
 def at_nodes(level: FloatArray, spread: float) -> FloatArray:
@@ -59,9 +61,16 @@ def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
     """Read a_mj from a table, or from tables stacked along the first axis, shape (…, m, 5)."""
     place = (np.minimum(np.maximum(quality, GRID[0]), GRID[-1] - 1e-9) - GRID[0]) * ROWS_PER_QUALITY
     row = place.astype(np.intp)
-    below = table[..., row, :]
-    read: FloatArray = below + (place - row)[:, None] * (table[..., row + 1, :] - below)
+    rows = table.take(row, axis=-3)
+    read: FloatArray = rows[..., 0, :] + (place - row)[:, None] * rows[..., 1, :]
     return read
+
+
+def pattern(right: FloatArray, groups: tuple[int, ...]) -> FloatArray:
+    """Return the chance that just the answers of each hypothesis' group are right, shape (…, G + 1, 5)."""
+    either = np.concatenate([right, 1.0 - right], axis=-2)
+    chance: FloatArray = either.take(members(groups), axis=-2).prod(axis=-2)
+    return chance
 
 
 def coincidence_law(sizes: Sequence[int], c: float) -> float:
@@ -93,20 +102,19 @@ class Partition:
     @property
     def posterior(self) -> FloatArray:
         """Probability of each hypothesis, shape (G + 1,); entry 0: no answer is right."""
-        total = self.mass.sum(axis=1)
+        total = self.mass @ ALL_NODES
         posterior: FloatArray = total / total.sum()
         return posterior
 
     @property
     def of_answers(self) -> FloatArray:
         """Probability of each answer to be right, shape (r,)."""
-        return self.posterior[1 + np.array(self.groups, dtype=np.intp)]
+        return self.posterior[own(self.groups)]
 
     def weighed(self, evidence: FloatArray) -> Partition:
         """Return the partition with log-likelihood ratios on its answers, shape (r,); a group has its members' mean."""
-        mine = members(self.groups)
-        said = (mine @ evidence) / np.maximum(mine.sum(axis=1), 1)
-        return Partition(self.right, self.groups, self.sizes, self.mass * np.exp(said)[:, None])
+        said = np.exp(means_over(self.groups) @ evidence)
+        return Partition(self.right, self.groups, self.sizes, self.mass * said[:, None])
 
     def told(self, group: int, belief: float) -> Partition:
         """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
@@ -128,9 +136,8 @@ class Partition:
         """
         belief = self.mass / self.mass.sum()
         node = belief.sum(axis=0)
-        won = belief[1 + np.array(self.groups, dtype=np.intp)]
         slope = self.right * (1.0 - self.right)
-        residual = (won - node * self.right).sum(axis=1)
+        residual = (belief[own(self.groups)] - node * self.right) @ ALL_NODES
         weight: FloatArray = (slope @ node) / (slope @ NODE_WEIGHTS)
         return residual, weight
 
@@ -155,8 +162,8 @@ class JointView:
             evidence: Log-likelihood ratio that each answer is good, shape (r,); a group has its members' mean.
         """
         right = self.right(quality)
-        mass = np.where(members(groups)[..., None], right, 1.0 - right).prod(axis=1) * NODE_WEIGHTS
-        agreed = Partition(right, groups, sizes_of(groups), mass * coincidences(groups, self.coincidence)[:, None])
+        mass = pattern(right, groups) * NODE_WEIGHTS * coincidences(groups, self.coincidence)[:, None]
+        agreed = Partition(right, groups, sizes_of(groups), mass)
         return agreed.weighed(evidence) if evidence.any() else agreed
 
 
@@ -170,11 +177,25 @@ def sizes_of(groups: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4096)
-def members(groups: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return which answers are right under each hypothesis, shape (G + 1, r): none, then those of each group."""
-    hypotheses = np.arange(-1, max(groups, default=-1) + 1)
-    mine: NDArray[np.bool_] = np.array(groups, dtype=np.intp) == hypotheses[:, None]
-    return mine
+def own(groups: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the hypothesis under which each answer is right, shape (r,)."""
+    return 1 + np.array(groups, dtype=np.intp)
+
+
+@lru_cache(maxsize=4096)
+def members(groups: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return where [a; 1 − a] has the chance of each answer under each hypothesis, shape (G + 1, r)."""
+    is_right = own(groups) == np.arange(1 + len(sizes_of(groups)))[:, None]
+    answers = np.arange(len(groups))
+    return np.where(is_right, answers, len(groups) + answers)
+
+
+@lru_cache(maxsize=4096)
+def means_over(groups: tuple[int, ...]) -> FloatArray:
+    """Return the matrix that takes the mean over the answers of each hypothesis' group, shape (G + 1, r)."""
+    is_right = own(groups) == np.arange(1 + len(sizes_of(groups)))[:, None]
+    means: FloatArray = is_right / np.maximum(is_right.sum(axis=1, keepdims=True), 1)
+    return means
 
 
 @lru_cache(maxsize=4096)
@@ -184,6 +205,12 @@ def coincidences(groups: tuple[int, ...], c: float) -> FloatArray:
     others = ([size for g, size in enumerate(sizes) if g != h] for h in range(-1, len(sizes)))
     law: FloatArray = np.exp([coincidence_law(wrong, c) for wrong in others])
     return law
+
+
+@lru_cache(maxsize=4096)
+def all_coincidences(groups: tuple[int, ...]) -> FloatArray:
+    """Return `coincidences` for every c of the grid, shape (G + 1, 9)."""
+    return np.array([coincidences(groups, c) for c in COINCIDENCES]).T
 
 
 ALL_TABLES = np.array([right_table(float(spread)) for spread in SPREADS])
@@ -210,10 +237,8 @@ class Joint:
 
     @staticmethod
     def _log_likelihood(quality: FloatArray, groups: tuple[int, ...]) -> FloatArray:
-        laws = np.array([coincidences(groups, c) for c in COINCIDENCES])
         right = interpolated(ALL_TABLES, quality)
-        at_node = np.where(members(groups)[:, None, :, None], right, 1.0 - right).prod(axis=2)
-        likelihood: FloatArray = np.log((laws @ (at_node @ NODE_WEIGHTS)).T)
+        likelihood: FloatArray = np.log(pattern(right, groups) @ NODE_WEIGHTS @ all_coincidences(groups))
         return likelihood
 
     def view(self) -> JointView:

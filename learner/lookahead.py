@@ -13,21 +13,23 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.joint import NODES, JointView, Partition
+from learner.joint import ALL_NODES, JointView, Partition
 from learner.types import FloatArray
 
 IntArray = NDArray[np.intp]
 State = tuple[tuple[int, ...], tuple[int, ...]]
-ALL_NODES = np.ones(len(NODES))
+NOWHERE = np.zeros(1)
 
 
 class Table:
     """States reachable from groups of `sizes` by asking up to `depth` of k further arms, as index arrays.
 
     For level d, with H hypotheses, S states, A arms that may still be asked and O outcomes of asking one: `parent[d]`
-    and `factor[d]`, shape (H, S), say from which hypothesis of which state of the level above each comes, and which of
-    [a; 1 − a] it multiplies; `next_arm[d]`, shape (A, S), and `child[d]`, shape (O, A, S), list the arms that may be
-    asked and the states to which each outcome leads. States are the last axis, since it is the longest.
+    and `factor[d]`, length H·S, say from which hypothesis of which state of the level above each comes, and which of
+    [a; 1 − a] it multiplies; `product[d]`, shape (H, S), where their product stands among all products of the two;
+    `next_arm[d]`, shape (A, S), and `child[d]`, shape (O, A, S), list the arms that may be asked and the states to
+    which each outcome leads. States are the last axis, since it is the longest. Of the last states only the best answer
+    counts: there the hypothesis that none is right is left out.
     """
 
     def __init__(self, k: int, sizes: tuple[int, ...], depth: int) -> None:
@@ -36,6 +38,7 @@ class Table:
         self.levels: list[list[State]] = [[((), ())]]
         self.parent: list[IntArray] = []
         self.factor: list[IntArray] = []
+        self.product: list[IntArray] = []
         self.next_arm: list[IntArray] = []
         self.child: list[IntArray] = []
         for d in range(1, depth + 1):
@@ -57,13 +60,18 @@ class Table:
                 for outcome in range(known + 1):
                     states.append(((*arms, arm), (*joined, outcome)))
                     origins.append((p, known, arm, outcome))
-        hypotheses = range(1 + len(self.sizes) + d)
+        hypotheses = range(int(d == self.depth), 1 + len(self.sizes) + d)
         # A hypothesis about a group founded just now was "none" before.
-        parent = [[(h if h <= known else 0) * len(above) + p for p, known, _, _ in origins] for h in hypotheses]
-        factor = [[arm if h == outcome + 1 else k + arm for _, _, arm, outcome in origins] for h in hypotheses]
+        parent = np.array(
+            [[(h if h <= known else 0) * len(above) + p for p, known, _, _ in origins] for h in hypotheses], dtype=np.intp
+        )
+        factor = np.array(
+            [[arm if h == outcome + 1 else k + arm for _, _, arm, outcome in origins] for h in hypotheses], dtype=np.intp
+        )
         self.levels.append(states)
-        self.parent.append(np.array(parent, dtype=np.intp))
-        self.factor.append(np.array(factor, dtype=np.intp))
+        self.parent.append(parent.ravel())
+        self.factor.append(factor.ravel())
+        self.product.append(2 * k * parent + factor)
 
     def _link(self, k: int, d: int) -> None:
         position = {state: i for i, state in enumerate(self.levels[d + 1])}
@@ -92,7 +100,12 @@ class Table:
     def law(self, coincidence: float) -> list[FloatArray]:
         """Probability of the wrong answers' coincidences since the root, per level, shape (H, S)."""
         return [
-            np.array([[self._chance(state, h, coincidence) for state in level] for h in range(1 + len(self.sizes) + d)])
+            np.array(
+                [
+                    [self._chance(state, h, coincidence) for state in level]
+                    for h in range(int(d == self.depth), 1 + len(self.sizes) + d)
+                ]
+            )
             for d, level in enumerate(self.levels[1:], start=1)
         ]
 
@@ -142,15 +155,11 @@ def plan(
     laws = index.law(joint.coincidence)
     likelihood = partition.mass
     levels: list[tuple[FloatArray, FloatArray]] = []
-    for d in range(depth):
-        # Of the last states only the best answer counts: "none is right" need not be followed there.
-        first = int(d == depth - 1)
-        parent, factor, law = index.parent[d][first:], index.factor[d][first:], laws[d][first:]
-        likelihood = likelihood.take(parent.ravel(), axis=0)
-        likelihood *= factors.take(factor.ravel(), axis=0)
-        mass = (likelihood @ ALL_NODES).reshape(law.shape) * law
-        levels.append((mass.sum(axis=0), mass[1 - first :].max(axis=0)))
-    value = levels[-1][1]
+    for d in range(depth - 1):
+        mass = _masses(index, d, likelihood, factors) * laws[d]
+        levels.append((mass.sum(axis=0), mass[1:].max(axis=0)))
+        likelihood = likelihood.take(index.parent[d], axis=0) * factors.take(index.factor[d], axis=0)
+    value = (_masses(index, depth - 1, likelihood, factors) * laws[-1]).max(axis=0)
     for d in range(depth - 1, 0, -1):
         total, best = levels[d - 1]
         value = np.maximum(best, _ask(index, d, value, price, total).max(axis=0))
@@ -160,8 +169,14 @@ def plan(
     return float(now[1:].max(initial=0.0)) / total_now, asked / total_now
 
 
+def _masses(index: Table, d: int, likelihood: FloatArray, factors: FloatArray) -> FloatArray:
+    """Likelihood of every hypothesis in every state of a level from that of the level above, shape (H, S)."""
+    mass: FloatArray = (likelihood @ factors.T).ravel().take(index.product[d])
+    return mass
+
+
 def _ask(index: Table, d: int, value: FloatArray, price: FloatArray, total: FloatArray) -> FloatArray:
     """Unnormalised value of asking each arm in each state of level d, shape (A, S)."""
-    after = np.append(value, 0.0).take(index.child[d]).sum(axis=0)
+    after = np.concatenate((value, NOWHERE)).take(index.child[d]).sum(axis=0)
     asked: FloatArray = after - price.take(index.next_arm[d]) * total
     return asked
