@@ -11,7 +11,6 @@
     ├─ Conflict                  409     invalid_request_error  conflict
     ├─ TooLarge                  413     invalid_request_error  request_too_large
     ├─ Unprocessable             422     invalid_request_error
-    ├─ BudgetExceeded            429     insufficient_quota     budget_exceeded
     ├─ InternalError             500     server_error           internal_error
     ├─ UpstreamFailed            502     upstream_error         upstream_failed
     │  ├─ UpstreamTimeout        504     upstream_error         upstream_timeout
@@ -129,14 +128,6 @@ class Unprocessable(AppError):
 
     status = 422
     type = "invalid_request_error"
-
-
-class BudgetExceeded(AppError):
-    """The hard limit of the key is used up."""
-
-    status = 429
-    type = "insufficient_quota"
-    code = "budget_exceeded"
 
 
 class InternalError(AppError):

@@ -5,10 +5,12 @@ only; rows get prompt and answer where the configuration says so.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from uuid_utils import uuid7
 
 from app.providers.base import CallFailed, Completion
@@ -19,6 +21,7 @@ from app.schemas.chat import ChatRequest
 from app.storage.batch import Entry
 from app.storage.tables import Account, CallRow, DecisionRow, JudgeScoreRow, Purpose, Status
 from learner.answers import Answer, extract, same
+from learner.likeness import READ_CHARS, likeness
 from learner.signals import signals
 from learner.types import Call, Context, Decision, JudgeScore, Limits, Query
 
@@ -42,12 +45,14 @@ class Exchange:
     key_id: str | None
     at: float
     objective: str
+    embed: Callable[[str], NDArray[np.float32]]
     started: float = field(default_factory=time.perf_counter)
     id: str = field(default_factory=new_inference_id)
     rows: list[CallRow] = field(default_factory=list)
     scores: list[JudgeScoreRow] = field(default_factory=list)
     answers: dict[int, Answer] = field(default_factory=dict)
     completions: dict[int, Completion] = field(default_factory=dict)
+    meanings: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     upstream_s: float = 0.0
     answered_step: int | None = None
     confidence: float | None = None
@@ -74,7 +79,22 @@ class Exchange:
         )
         self.answers[step], self.completions[step] = found, done
         self.rows.append(row)
+        if found.kind == "free":
+            self._compare_meanings()
         return row
+
+    def _compare_meanings(self) -> None:
+        """Say of every free answer that is not stored yet how much it is like the one nearest to it."""
+        free = [row for row in self.rows if row.step in self.answers and self.answers[row.step].kind == "free"]
+        if len(free) < 2:
+            return
+        for row in free:
+            if row.step not in self.meanings:
+                self.meanings[row.step] = self.embed(self.completions[row.step].text[:READ_CHARS])
+        for row in free:
+            if row.event_seq is None:
+                others = [self.meanings[other.step] for other in free if other is not row]
+                row.evidence = {**row.evidence, "likeness": likeness(self.meanings[row.step], others)}
 
     def failed(self, model: str, error: CallFailed, *, purpose: Purpose = "answer", cost_usd: float = 0.0) -> CallRow:
         """Record a call that brought no answer."""

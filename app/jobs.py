@@ -2,7 +2,7 @@
 
 `snapshot` stores the learner's state, so that recovery is short; `retune` looks for better parameters of the policy on
 the logged comparisons and writes a candidate, or promotes it where its gain is certain; `expire` forgets stored
-content.
+content after thirty days and idempotency keys after seven.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,10 +22,12 @@ from app.storage.batch import Entry
 from app.storage.journal import Journal
 from learner.tuning import retune
 
+DAY_S = 86_400
 SNAPSHOT_EVERY_S = 60
 RETUNE_EVERY_S = 3_600
-EXPIRE_EVERY_S = 86_400
+EXPIRE_EVERY_S = DAY_S
 CONTENT_DAYS = 30
+KEY_DAYS = 7
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +122,9 @@ class Jobs:
         return {"candidate": best.parameters.name, "promoted": promoted, "mlflow_version": version} | metrics
 
     async def expire(self) -> dict[str, Any]:
-        """Forget stored prompts, answers and comments after thirty days."""
-        before = self.clock() - CONTENT_DAYS * 86_400
-        await repository.delete_content_before(self.engine, before)
-        return {"content_before": before}
+        """Forget stored prompts, answers and comments after thirty days, idempotency keys after seven."""
+        now = self.clock()
+        content_before, keys_before = now - CONTENT_DAYS * DAY_S, now - KEY_DAYS * DAY_S
+        await repository.delete_content_before(self.engine, content_before)
+        await repository.delete_idempotency_keys_before(self.engine, keys_before)
+        return {"content_before": content_before, "keys_before": keys_before}

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.replay import to_event
+from app.replay import to_events
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.repository import Logged
@@ -28,6 +28,7 @@ from learner.state import LearnerState
 SLICE = 4
 REMEMBERED = 5_000
 CHUNK = 1_000
+READ_AGAIN_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,7 @@ class Learning:
         self._engine = engine
         self._waiting: asyncio.Queue[tuple[int, Entry]] = asyncio.Queue()
         self._recent: OrderedDict[str, Logged] = OrderedDict()
+        self._rated_early: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
         self.view: View = state.view()
@@ -93,11 +95,21 @@ class Learning:
             while not self._waiting.empty() and len(slice_) < SLICE:
                 slice_.append(self._waiting.get_nowait())
             for seq, entry in slice_:
-                self._fold(await self._logged(seq, entry))
+                self._fold(await self._read(seq, entry))
             self.view = self._state.view()
             for _ in slice_:
                 self._waiting.task_done()
             await asyncio.sleep(0)
+
+    async def _read(self, seq: int, entry: Entry) -> Logged:
+        """Return a committed entry with its rows, once the database can be read: no event may be left out."""
+        while True:
+            try:
+                return await self._logged(seq, entry)
+            except Exception as err:
+                # The writer's boundary: whatever the driver raises, learning goes on when the database is back.
+                log.error("an event cannot be read; trying again", seq=seq, reason=f"{type(err).__name__}: {err}")
+                await asyncio.sleep(READ_AGAIN_S)
 
     async def settled(self) -> None:
         """Wait until everything committed so far is learned and published."""
@@ -111,8 +123,7 @@ class Learning:
     def _fold(self, logged: Logged) -> None:
         self.seq = logged.seq
         try:
-            event = to_event(logged, self._state.features.version)
-            if event is not None:
+            for event in to_events(logged, self._state.features.version):
                 self._state.apply(event, logged.at)
         except LearnerError as err:
             log.warning("event passed over", seq=logged.seq, kind=logged.kind, reason=str(err))
@@ -128,9 +139,15 @@ class Learning:
             case "feedback":
                 (row,) = (r for r in entry.rows if isinstance(r, FeedbackRow))
                 known = until(seq, await self.inference(row.inference_id))
+                if not known.calls:
+                    self._rated_early.add(row.inference_id)
                 return replace(
                     logged, feedback=row, decision=known.decision, calls=known.calls, judge_scores=known.judge_scores
                 )
+            case "request" if entry.ref in self._rated_early:
+                early = await repository.feedback_until(self._engine, entry.ref, seq)
+                self._rated_early.discard(entry.ref)
+                return self._remember(replace(with_rows(logged, entry), early=early))
             case "request":
                 return self._remember(with_rows(logged, entry))
             case "comparison" if entry.ref in self._recent:

@@ -1,9 +1,11 @@
 """Rows of the log to events of the learner: the one translation, used live and in recovery alike.
 
 Context and propensity are those of the stored decision, never computed again. An inference whose features have another
-version teaches nothing about quality: it is passed over, and its spend is in the ledger all the same.
+version teaches nothing about quality: it is passed over, and its spend is in the ledger all the same. Feedback that
+came while the answer still streamed had nothing to teach about then: it is told again, right after its request.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,22 @@ from learner.types import (
 )
 
 
-def to_event(logged: Logged, feature_version: str) -> Event | None:
-    """Translate one logged event; None where it teaches the learner nothing."""
+def to_events(logged: Logged, feature_version: str) -> list[Event]:
+    """Translate one logged event, and after a request the feedback on it that came early; empty if it teaches nothing.
+
+    Feedback on an answer that never became whole, since its stream broke off or was cancelled, teaches nothing.
+    """
+    told = (logged, *(_told_again(logged, feedback) for feedback in logged.early))
+    events = (_event(each, feature_version) for each in told)
+    return [event for event in events if event is not None]
+
+
+def _told_again(logged: Logged, feedback: FeedbackRow) -> Logged:
+    assert feedback.event_seq is not None  # the log gave it to us
+    return replace(logged, seq=feedback.event_seq, kind="feedback", ref=feedback.id, feedback=feedback)
+
+
+def _event(logged: Logged, feature_version: str) -> Event | None:
     match logged.kind:
         case "model":
             entry = ModelEntry.model_validate(logged.body["entry"])

@@ -77,7 +77,8 @@ class Router:
         decision = self._decide(request.model, context, limits)
         return Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
-            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(), started=started,
+            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(),
+            embed=self.features.embed, started=started,
         )  # fmt: skip
 
     def _decide(self, model: str, context: Context, limits: Limits) -> Decision:

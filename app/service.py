@@ -115,41 +115,55 @@ async def open_service(
         NewerDatabase: a later version has migrated it.
         DatabaseHeld: another process serves from it.
     """
-    url = database_url(settings.storage.url, environment.data_dir)
     async with AsyncExitStack() as stack:
-        stack.enter_context(hold(url))
-        migrate(url)
-        engine = open_engine(url)
-        stack.push_async_callback(engine.dispose)
-        learning = Learning(start_state(settings, embedder or open_embedding(settings, environment.data_dir)), engine)
-        journal = Journal(engine, learning.take)
-        calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
-        for provider in calling.values():
-            stack.push_async_callback(provider.close)
-        draws = np.random.SeedSequence(seed).spawn(2)
-        pool = Pool(journal, environ)
-        background = Background(
-            learning, journal, pool, calling, np.random.default_rng(draws[0]), time.time, settings.timeouts.upstream_s
-        )
-        judging = Judging(settings.judges, pool, timeout_s=settings.timeouts.upstream_s)
-        stack.push_async_callback(judging.close)
-        objectives = Objectives(journal)
-        router = Router(
-            learning.features, learning, journal, pool, calling, judging, background,
-            np.random.default_rng(draws[1]), time.time, settings.timeouts.upstream_s, settings.storage.content,
-            lambda: objectives.current.kind,
-        )  # fmt: skip
-        jobs = Jobs(engine, learning, journal, Registry(environment.data_dir), time.time)
-        service = Service(
-            settings, environment, engine, journal, learning, pool, router,
-            Feedback(learning, journal, settings.metrics, time.time, settings.storage.content),
-            objectives, jobs, Metrics(), background, learning.features.version,
-        )  # fmt: skip
+        engine = _open_database(settings, environment, stack)
+        state = start_state(settings, embedder or open_embedding(settings, environment.data_dir))
+        service = _wire(settings, environment, environ, engine=engine, state=state, providers=providers, seed=seed)
+        stack.push_async_callback(_close_upstreams, service)
         await _start(service, schedule=schedule)
-        try:
-            yield service
-        finally:
-            await _stop(service)
+        stack.push_async_callback(_stop, service)
+        yield service
+
+
+def _open_database(settings: Settings, environment: Environment, stack: AsyncExitStack) -> AsyncEngine:
+    """Hold, migrate and open the database until the stack ends."""
+    url = database_url(settings.storage.url, environment.data_dir)
+    stack.enter_context(hold(url))
+    migrate(url)
+    engine = open_engine(url)
+    stack.push_async_callback(engine.dispose)
+    return engine
+
+
+def _wire(
+    settings: Settings,
+    environment: Environment,
+    environ: Mapping[str, str],
+    *,
+    engine: AsyncEngine,
+    state: LearnerState,
+    providers: dict[str, Provider] | None,
+    seed: int | None,
+) -> Service:
+    """Connect all parts; nothing runs yet."""
+    timeout_s, keep_content = settings.timeouts.upstream_s, settings.storage.content
+    comparisons, first_arm = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(2))
+    calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
+    learning = Learning(state, engine)
+    journal = Journal(engine, learning.take)
+    pool = Pool(journal, environ)
+    objectives = Objectives(journal)
+    background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
+    router = Router(
+        learning.features, learning, journal, pool, calling, Judging(settings.judges, pool, timeout_s=timeout_s),
+        background, first_arm, time.time, timeout_s, keep_content, lambda: objectives.current.kind,
+    )  # fmt: skip
+    return Service(
+        settings, environment, engine, journal, learning, pool, router,
+        Feedback(learning, journal, settings.metrics, time.time, keep_content), objectives,
+        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
+        learning.features.version,
+    )  # fmt: skip
 
 
 async def _start(service: Service, *, schedule: bool) -> None:
@@ -177,3 +191,9 @@ async def _stop(service: Service) -> None:
     await service.journal.close()
     await service.learning.stop()
     await service.jobs.run("snapshot")
+
+
+async def _close_upstreams(service: Service) -> None:
+    await service.router.judging.close()
+    for provider in service.router.providers.values():
+        await provider.close()

@@ -14,6 +14,7 @@ import string
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learner.embedding import Embedder
 from learner.taxonomy import Taxonomy
@@ -75,6 +76,10 @@ class Features:
         reduced = (embedded - self._mean) @ self._axes.T
         centroids = np.array([reduced[a:b].mean(axis=0) for a, b in pairwise(starts)])
         self.seeds = Taxonomy.from_centroids([name for name, _ in taxonomy_examples], centroids, self._scale)
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """Return the embedding of a text, a unit vector."""
+        return self._embedder.embed(text)
 
     def reduce(self, text: str) -> tuple[FloatArray, float]:
         """Return whitened principal components, shape (24,), and the share of the text's variance outside of them."""

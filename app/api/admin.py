@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.api.deps import KeyDep, ServiceDep
+from app.schemas.admin import ModelList, ModelView
 from app.schemas.pool import ModelEntry, ModelPatch
 from app.service import Service
 from app.storage import repository
@@ -13,23 +14,23 @@ from app.storage.tables import ModelRow
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
-def view_of(row: ModelRow, service: Service) -> dict[str, Any]:
+def view_of(row: ModelRow, service: Service) -> ModelView:
     """Return a model of the pool with its state of life."""
     arms = {arm.id: arm.state for arm in service.learning.view.arms}
     is_down = row.id in service.pool.unavailable()
     state = row.state if row.retired_at else ("quarantined" if is_down else arms.get(row.id, row.state))
-    return {**row.entry, "state": state, "source": row.source, "registered_at": row.registered_at}
+    known = {"state": state, "source": row.source, "registered_at": row.registered_at}
+    return ModelView.model_validate(row.entry | known)
 
 
 @router.get("/models")
-async def list_models(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+async def list_models(service: ServiceDep, _: KeyDep) -> ModelList:
     """List the pool."""
-    rows = [view_of(service.pool.row(model), service) for model in service.pool.ids()]
-    return {"object": "list", "data": rows}
+    return ModelList(data=tuple(view_of(service.pool.row(model), service) for model in service.pool.ids()))
 
 
 @router.post("/models", status_code=201)
-async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> ModelView:
     """Register a model: it is explored within the budget and taken up if it is worth it."""
     row = await service.pool.register(entry, service.router.clock())
     await service.learning.settled()
@@ -37,13 +38,13 @@ async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> d
 
 
 @router.get("/models/{model:path}")
-async def show_model(model: str, service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+async def show_model(model: str, service: ServiceDep, _: KeyDep) -> ModelView:
     """Show one model."""
     return view_of(service.pool.row(model), service)
 
 
 @router.patch("/models/{model:path}")
-async def patch_model(model: str, patch: ModelPatch, service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+async def patch_model(model: str, patch: ModelPatch, service: ServiceDep, _: KeyDep) -> ModelView:
     """Change price, limits or capabilities; in force at once."""
     row = await service.pool.patch(model, patch, service.router.clock())
     await service.learning.settled()
@@ -51,7 +52,7 @@ async def patch_model(model: str, patch: ModelPatch, service: ServiceDep, _: Key
 
 
 @router.delete("/models/{model:path}")
-async def retire_model(model: str, service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+async def retire_model(model: str, service: ServiceDep, _: KeyDep) -> ModelView:
     """Retire a model: it gets no new requests, its history stays."""
     row = await service.pool.retire(model, service.router.clock())
     await service.learning.settled()

@@ -120,13 +120,6 @@ class CallFailed(Exception):
         self.latency_s = latency_s
 
     @property
-    def is_retryable(self) -> bool:
-        """Whether the same call may succeed a little later."""
-        if self.outcome != "http_error":
-            return self.outcome != "cancelled"
-        return self.status_code is None or self.status_code in (408, 409, 425, 429) or self.status_code >= 500
-
-    @property
     def client_fault(self) -> bool:
         """Whether the request itself was refused, so that the client must mend it.
 

@@ -10,8 +10,7 @@ from app.problems import problems_in
 from app.schemas.base import Many, Strict
 from app.schemas.objective import Objective
 from app.schemas.pool import ModelEntry
-
-ModelState = Literal["registered", "exploring", "active", "draining", "retired", "quarantined"]
+from learner.pool import ArmState
 
 _OBJECTIVE: TypeAdapter[Objective] = TypeAdapter(Objective)
 
@@ -19,9 +18,12 @@ _OBJECTIVE: TypeAdapter[Objective] = TypeAdapter(Objective)
 class ModelView(ModelEntry):
     """A model of the pool as the administration API answers it."""
 
-    state: ModelState
-    source: Literal["file", "api"]
+    state: ArmState
+    """Where its life stands; `quarantined` while its upstream fails."""
+    source: Literal["config", "api"]
     """Where the entry came from; the file wins for the models it names."""
+    registered_at: float
+    """Seconds since 1970."""
 
 
 class ModelList(Strict):

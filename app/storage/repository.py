@@ -1,7 +1,7 @@
 """Every query; each function works in its own short session on the engine it is given.
 
-What the learner learns from is written by the journal alone; the functions named `save_`, `add_` and `delete_` write
-the rest and commit. Rows come detached: reading them later asks the database nothing.
+What the learner learns from is written by the journal alone; the functions named `add_` and `delete_` write the rest
+and commit. Rows come detached: reading them later asks the database nothing.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ SNAPSHOTS_KEPT = 3
 CONTENT_METRICS = ("comment", "demonstration")
 
 Row = TypeVar("Row", bound=SQLModel)
-Step = TypeVar("Step", CallRow, JudgeScoreRow)
+Step = TypeVar("Step", CallRow, JudgeScoreRow, FeedbackRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class Logged:
 
     A request or comparison comes with its decision and with all calls and judge scores of that inference up to the
     event; a feedback likewise, through the inference it is about; a recorded query with its outcomes; other kinds come
-    alone. The decision is None where the inference was none that a client asked for.
+    alone. The decision is None where the inference was none that a client asked for. A request also has the feedback
+    that came before it, while its answer still streamed, as `early`.
     """
 
     seq: int
@@ -56,6 +57,7 @@ class Logged:
     calls: tuple[CallRow, ...] = ()
     judge_scores: tuple[JudgeScoreRow, ...] = ()
     feedback: FeedbackRow | None = None
+    early: tuple[FeedbackRow, ...] = ()
     recorded: tuple[RecordedRow, ...] = ()
 
 
@@ -77,30 +79,23 @@ async def get_decision(engine: AsyncEngine, inference_id: str) -> DecisionRow | 
         return await session.get(DecisionRow, inference_id)
 
 
-async def recent_decisions(engine: AsyncEngine, limit: int) -> list[DecisionRow]:
-    """Return the latest decisions, newest first."""
-    async with AsyncSession(engine) as session:
-        return list(await session.exec(select(DecisionRow).order_by(col(DecisionRow.created_at).desc()).limit(limit)))
-
-
 async def calls_of(engine: AsyncEngine, inference_id: str) -> list[CallRow]:
     """Return the calls of an inference in the order they were stored."""
     async with AsyncSession(engine) as session:
-        return await _select(session, CallRow, col(CallRow.inference_id) == inference_id, by=col(CallRow.id))
+        return await _select(session, CallRow, col(CallRow.inference_id) == inference_id, col(CallRow.id))
 
 
 async def judge_scores_of(engine: AsyncEngine, inference_id: str) -> list[JudgeScoreRow]:
     """Return the judge scores of an inference in the order they were stored."""
     async with AsyncSession(engine) as session:
         of_inference = col(JudgeScoreRow.inference_id) == inference_id
-        return await _select(session, JudgeScoreRow, of_inference, by=col(JudgeScoreRow.id))
+        return await _select(session, JudgeScoreRow, of_inference, col(JudgeScoreRow.id))
 
 
-async def latest_feedback(engine: AsyncEngine, inference_id: str, metric: str) -> FeedbackRow | None:
-    """Return the feedback that stands for an inference and metric: the last one stored."""
-    query = select(FeedbackRow).where(FeedbackRow.inference_id == inference_id, FeedbackRow.metric == metric)
+async def feedback_until(engine: AsyncEngine, inference_id: str, seq: int) -> tuple[FeedbackRow, ...]:
+    """Return the feedback on an inference up to an event of the log, in the order of its events."""
     async with AsyncSession(engine) as session:
-        return (await session.exec(query.order_by(col(FeedbackRow.event_seq).desc()).limit(1))).first()
+        return tuple((await _steps_of(session, FeedbackRow, {inference_id}, seq))[inference_id])
 
 
 async def count_feedback(engine: AsyncEngine) -> int:
@@ -132,10 +127,11 @@ async def events_after(engine: AsyncEngine, seq: int, limit: int) -> list[Logged
         feedback = await _feedback_of(session, events)
         inferences = {event.seq: _inference(event, feedback.get(event.ref)) for event in events}
         concerned = {inference for inference in inferences.values() if inference is not None}
-        decisions = await _select(session, DecisionRow, col(DecisionRow.id).in_(concerned), by=col(DecisionRow.id))
+        decisions = await _select(session, DecisionRow, col(DecisionRow.id).in_(concerned), col(DecisionRow.id))
         decision_of = {decision.id: decision for decision in decisions}
         calls = await _steps_of(session, CallRow, concerned, events[-1].seq)
         scores = await _steps_of(session, JudgeScoreRow, concerned, events[-1].seq)
+        early = await _steps_of(session, FeedbackRow, _requested(events), events[-1].seq)
         recorded = await _recorded_of(session, events)
     return [
         Logged(
@@ -148,6 +144,7 @@ async def events_after(engine: AsyncEngine, seq: int, limit: int) -> list[Logged
             calls=_until(event.seq, calls.get(inference, ())),
             judge_scores=_until(event.seq, scores.get(inference, ())),
             feedback=feedback.get(event.ref),
+            early=_until(event.seq, early.get(event.ref, ())) if event.kind == "request" else (),
             recorded=tuple(recorded.get(event.seq, ())),
         )
         for event, inference in zip(events, inferences.values(), strict=True)
@@ -157,12 +154,12 @@ async def events_after(engine: AsyncEngine, seq: int, limit: int) -> list[Logged
 async def events_of_kind(engine: AsyncEngine, kind: EventKind) -> list[EventRow]:
     """Return all events of one kind, in their order."""
     async with AsyncSession(engine) as session:
-        return await _select(session, EventRow, col(EventRow.kind) == kind, by=col(EventRow.seq))
+        return await _select(session, EventRow, col(EventRow.kind) == kind, col(EventRow.seq))
 
 
 async def _feedback_of(session: AsyncSession, events: Sequence[EventRow]) -> dict[str, FeedbackRow]:
     refs = [event.ref for event in events if event.kind == "feedback"]
-    rows = await _select(session, FeedbackRow, col(FeedbackRow.id).in_(refs), by=col(FeedbackRow.id))
+    rows = await _select(session, FeedbackRow, col(FeedbackRow.id).in_(refs), col(FeedbackRow.id))
     return {row.id: row for row in rows}
 
 
@@ -171,7 +168,7 @@ async def _recorded_of(session: AsyncSession, events: Sequence[EventRow]) -> dic
     outcomes: dict[int | None, list[RecordedRow]] = defaultdict(list)
     if seqs:
         between = col(RecordedRow.event_seq).between(seqs[0], seqs[-1])
-        for row in await _select(session, RecordedRow, between, by=col(RecordedRow.id)):
+        for row in await _select(session, RecordedRow, between, col(RecordedRow.id)):
             outcomes[row.event_seq].append(row)
     return outcomes
 
@@ -182,12 +179,16 @@ def _inference(event: EventRow, feedback: FeedbackRow | None) -> str | None:
     return event.ref if event.kind in ("request", "comparison") else None
 
 
+def _requested(events: Sequence[EventRow]) -> set[str]:
+    return {event.ref for event in events if event.kind == "request"}
+
+
 async def _steps_of(
     session: AsyncSession, table: type[Step], inferences: set[str], last: int
 ) -> dict[str | None, list[Step]]:
     logged = col(table.inference_id).in_(inferences) & (col(table.event_seq) <= last)
     steps: dict[str | None, list[Step]] = defaultdict(list)
-    for row in await _select(session, table, logged, by=col(table.id)):
+    for row in await _select(session, table, logged, col(table.event_seq), col(table.id)):
         steps[row.inference_id].append(row)
     return steps
 
@@ -196,8 +197,8 @@ def _until(seq: int, steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(step for step in steps if step.event_seq is not None and step.event_seq <= seq)
 
 
-async def _select(session: AsyncSession, table: type[Row], where: ColumnElement[bool], by: Any) -> list[Row]:
-    return list(await session.exec(select(table).where(where).order_by(by)))
+async def _select(session: AsyncSession, table: type[Row], where: ColumnElement[bool], *by: Any) -> list[Row]:
+    return list(await session.exec(select(table).where(where).order_by(*by)))
 
 
 async def idempotency_keys(engine: AsyncEngine, keys: Sequence[str]) -> dict[str, IdempotencyKeyRow]:
@@ -215,13 +216,6 @@ async def list_models(engine: AsyncEngine) -> list[ModelRow]:
     """Return all models, retired ones too, in the order of their registration."""
     async with AsyncSession(engine) as session:
         return list(await session.exec(select(ModelRow).order_by(col(ModelRow.registered_at), col(ModelRow.id))))
-
-
-async def save_model(engine: AsyncEngine, model: ModelRow) -> None:
-    """Store a model, replacing the one of the same id."""
-    async with AsyncSession(engine) as session:
-        await session.merge(model)
-        await session.commit()
 
 
 async def latest_snapshot(engine: AsyncEngine) -> SnapshotRow | None:
@@ -265,4 +259,11 @@ async def delete_content_before(engine: AsyncEngine, at: float) -> None:
     async with AsyncSession(engine) as session:
         await session.exec(old_decisions.values(prompt=None, answer=None))
         await session.exec(old_feedback.values(value=null()))
+        await session.commit()
+
+
+async def delete_idempotency_keys_before(engine: AsyncEngine, at: float) -> None:
+    """Forget the keys first used before a time; a request that repeats one of them later is a new request."""
+    async with AsyncSession(engine) as session:
+        await session.exec(delete(IdempotencyKeyRow).where(col(IdempotencyKeyRow.created_at) < at))
         await session.commit()

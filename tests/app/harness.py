@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
@@ -31,6 +31,7 @@ from learner.embedding import Embedder, HashEmbedding
 Said = str | CallFailed
 Answer = Said | Callable[[str], Said]
 Piece = str | CallFailed | asyncio.Event
+End = Literal["answered", "failed", "cancelled"]
 
 INPUT_TOKENS, OUTPUT_TOKENS = 100, 50
 PRICES = {"small": 0.1, "middle": 1.0, "large": 10.0}
@@ -379,6 +380,22 @@ class Watcher:
         self._left.set()
         if self._task is not None:
             await self._task
+
+
+@asynccontextmanager
+async def streaming(house: House, end: End = "answered") -> AsyncIterator[str]:
+    """Hold an answer of `small` in the midst of its stream, then let it end as told; yields its inference id."""
+    gate = asyncio.Event()
+    house.upstream.pieces["small"] = ["Forty", gate, Gone() if end == "failed" else "-two"]
+    async with Watcher(house.app, {"stream": True, "model": "small"}) as watcher:
+        await watcher.start()
+        await watcher.piece()
+        yield watcher.headers["x-headrace-decision-id"]
+        if end == "cancelled":
+            await watcher.leave()
+        gate.set()
+        await watcher.rest()
+    await house.quiet()
 
 
 def events(body: bytes) -> list[Any]:

@@ -8,6 +8,7 @@ import pytest
 from tests.app.harness import House, settings_of
 
 MONTH_S = 30 * 86_400
+WEEK_S = 7 * 86_400
 
 
 async def run(house: House, name: str) -> dict[str, Any]:
@@ -79,6 +80,24 @@ async def test_expire_forgets_old_content_and_keeps_the_accounts(open_house: Cal
     values = {row["inference_id"]: row["value"] for row in house.select("SELECT inference_id, value FROM feedback")}
     assert values == {old: None, new: '"about tulips"'}
     assert (await house.get("/v1/admin/spend"), house.dump()) == (spend, dump)
+
+
+async def test_expire_forgets_idempotency_keys_after_a_week(house: House) -> None:
+    answer = await house.answered(model="small")
+    body = {"inference_id": answer["id"], "metric_name": "thumbs", "value": True}
+    first = {}
+    for key in ("older", "newer"):
+        reply = await house.client.post("/v1/feedback", json=body, headers={"Idempotency-Key": key})
+        first[key] = reply.json()
+    with closing(sqlite3.connect(house.data_dir / "headrace.db")) as connection, connection:
+        for key, seconds in (("older", WEEK_S + 60), ("newer", WEEK_S - 60)):
+            change = "UPDATE idempotency_keys SET created_at = created_at - ? WHERE key LIKE ?"
+            connection.execute(change, (seconds, f"%{key}"))
+    await run(house, "expire")
+    assert [row["key"] for row in house.select("SELECT key FROM idempotency_keys")] == [":newer"]
+    for key, is_told_again in (("newer", True), ("older", False)):
+        reply = await house.client.post("/v1/feedback", json=body, headers={"Idempotency-Key": key})
+        assert (reply.json() == first[key]) is is_told_again
 
 
 async def test_a_job_that_fails_is_told_and_the_service_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

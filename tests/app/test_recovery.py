@@ -13,7 +13,7 @@ from app.storage.batch import Entry
 from app.storage.errors import DatabaseHeld, NewerDatabase, StorageUnavailable
 from app.storage.tables import FeedbackRow
 from learner.embedding import HashEmbedding
-from tests.app.harness import PRICES, House, Watcher, entry, running, select, settings_of
+from tests.app.harness import PRICES, End, House, Watcher, entry, running, select, settings_of, streaming
 
 SETTINGS = settings_of(exploration={"max_share": 0.5, "max_usd_per_day": 5.0})
 
@@ -162,9 +162,31 @@ async def test_feedback_that_is_committed_with_the_end_of_its_request_is_learned
             await asyncio.gather(first, early)
         await house.quiet()
         assert [e["kind"] for e in house.select("SELECT kind FROM events ORDER BY seq")][-2:] == ["feedback", "request"]
+        assert (await learner_of(house))["observations"] == 1
         before, killed = house.dump(), house.killed(tmp_path / "killed")
     async with running(killed) as house:
         assert house.dump() == before
+
+
+@pytest.mark.parametrize("end", ["answered", "failed", "cancelled"])
+@pytest.mark.parametrize("is_between", [True, False], ids=["snapshot between", "whole log"])
+async def test_feedback_while_an_answer_streamed_survives_a_kill_with_what_it_taught(
+    data_dir: Path, tmp_path: Path, end: End, is_between: bool
+) -> None:
+    async with running(data_dir, SETTINGS) as house:
+        at_first = (await learner_of(house))["observations"]
+        async with streaming(house, end) as inference_id:
+            await house.thumb(inference_id, value=True)
+            await house.thumb(inference_id, value=False)
+            if is_between:
+                await house.client.post("/v1/admin/jobs/snapshot/run")
+        await house.thumb(inference_id, value=True)
+        before = await learner_of(house), house.dump()
+        killed = house.killed(tmp_path / "killed")
+    assert before[0]["observations"] == at_first + (3 if end == "answered" else 0)
+    async with running(killed, SETTINGS) as house:
+        assert len(house.select("SELECT 1 FROM snapshots")) == is_between
+        assert (await learner_of(house), house.dump()) == before
 
 
 # -- a database that cannot be used -----------------------------------------------------------------------------------
@@ -231,3 +253,32 @@ async def test_a_snapshot_with_another_checksum_is_refused_and_the_whole_log_is_
         await repository.add_snapshot(house.service.engine, row)
         learning = Learning(start_state(house.service.settings, HashEmbedding(size=32)), house.service.engine)
         assert await learning.recover() == row.seq
+
+
+async def test_learning_waits_for_a_database_that_cannot_be_read_for_a_while(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([OSError("the disk is away"), OSError("the disk is away")])
+    get_decision = repository.get_decision
+
+    async def unreliable(*arguments: Any) -> Any:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return await get_decision(*arguments)
+
+    async with running(data_dir, SETTINGS) as house:
+        answer = await house.answered()
+        await house.quiet()
+        before = (await learner_of(house))["observations"]
+        row = FeedbackRow(
+            id="late", inference_id=answer["id"], metric="thumbs", value=True, reward=1.0, received_at=0.0
+        )
+        monkeypatch.setattr("app.learning.REMEMBERED", 0)
+        await house.answered()  # and with that the first inference is no longer in memory
+        await house.quiet()
+        monkeypatch.setattr("app.learning.READ_AGAIN_S", 0.0)
+        monkeypatch.setattr(repository, "get_decision", unreliable)
+        await house.service.journal.append(Entry("feedback", "late", 0.0, rows=(row,)))
+        await house.quiet()
+        assert (await learner_of(house))["observations"] > before
+        assert next(failures, None) is None

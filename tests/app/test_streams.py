@@ -1,12 +1,14 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app import streams
 from app.api import chat
 from app.streaming import COMMENT
-from tests.app.harness import COST_USD, PRICES, Gone, House, Watcher, events, text_of
+from tests.app.harness import COST_USD, PRICES, End, Gone, House, Watcher, events, streaming, text_of
 
 PINNED = {"stream": True, "model": "small"}
 SOON_S = 2.0
@@ -60,6 +62,51 @@ async def test_the_decision_is_durable_before_the_first_chunk_and_takes_feedback
         gate.set()
         await watcher.rest()
     assert await status_of(house) == "answered"
+
+
+async def believed(house: House) -> tuple[float, int]:
+    """Return the quality of `small`, and from how much all was learned."""
+    told = await house.get("/v1/admin/learner")
+    return told["models"]["small"]["quality"], told["observations"]
+
+
+@pytest.mark.parametrize("values", [[False], [True], [True, False]])
+async def test_feedback_while_an_answer_streams_teaches_what_it_would_teach_later(
+    open_house: Callable[..., Any], tmp_path: Path, values: list[bool]
+) -> None:
+    early, late = [await open_house(data_dir=tmp_path / name) for name in ("early", "late")]
+    at_first = await believed(early)
+    async with streaming(early) as inference_id:
+        for value in values:
+            await early.thumb(inference_id, value)
+        assert await believed(early) == at_first
+    async with streaming(late) as inference_id:
+        pass
+    await late.quiet()
+    for value in values:
+        await late.thumb(inference_id, value)
+    assert await believed(early) == await believed(late) != at_first
+
+
+async def test_feedback_while_an_answer_streams_is_corrected_by_feedback_after_it(house: House) -> None:
+    async with streaming(house) as inference_id:
+        await house.thumb(inference_id, value=False)
+    low, _ = await believed(house)
+    await house.thumb(inference_id, value=True)
+    assert (await believed(house))[0] > low
+    assert (await house.get("/v1/admin/learner"))["feedback_events"] == 1
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+async def test_feedback_on_a_stream_that_gave_no_whole_answer_is_kept_and_teaches_nothing(
+    house: House, end: End
+) -> None:
+    at_first = await believed(house)
+    async with streaming(house, end) as inference_id:
+        await house.thumb(inference_id, value=False)
+    assert await believed(house) == at_first
+    assert await status_of(house) == end
+    assert (await house.get("/v1/admin/learner"))["feedback_events"] == 1
 
 
 async def test_a_client_that_goes_away_closes_the_upstream_and_is_accounted_as_background(house: House) -> None:

@@ -21,6 +21,30 @@ async def test_a_model_is_registered_and_answers_at_once(house: House) -> None:
     assert "new" in {model["id"] for model in (await house.get("/v1/models"))["data"]}
 
 
+async def test_the_pool_is_listed_in_the_form_of_its_models(house: House) -> None:
+    listed = await house.get("/v1/admin/models")
+    assert listed["object"] == "list"
+    assert [model["id"] for model in listed["data"]] == ["small", "middle", "large"]
+    assert listed["data"][0] == await house.get("/v1/admin/models/small")
+    assert listed["data"][0].keys() == entry("small").keys() | {
+        "api_key_env", "upstream_model", "context_tokens", "capabilities", "routable", "state", "source",
+        "registered_at",
+    }  # fmt: skip
+
+
+async def test_the_openapi_document_names_the_form_of_the_pool(house: House) -> None:
+    paths = (await house.get("/openapi.json"))["paths"]
+
+    def form(path: str, method: str, status: str = "200") -> str:
+        schema = paths[path][method]["responses"][status]["content"]["application/json"]["schema"]
+        return str(schema["$ref"]).rpartition("/")[2]
+
+    assert form("/v1/admin/models", "get") == "ModelList"
+    assert form("/v1/admin/models", "post", "201") == "ModelView"
+    one = "/v1/admin/models/{model}"
+    assert {form(one, method) for method in ("get", "patch", "delete")} == {"ModelView"}
+
+
 async def test_a_model_with_a_slash_in_its_id_can_be_administered(house: House) -> None:
     await house.client.post("/v1/admin/models", json=entry("org/new"))
     assert (await house.get("/v1/admin/models/org/new"))["id"] == "org/new"

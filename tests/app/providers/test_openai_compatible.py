@@ -89,28 +89,27 @@ async def test_missing_usage_is_estimated(serve: Serve, provider: OpenAICompatib
 
 
 @pytest.mark.parametrize(
-    ("status_code", "is_retryable", "client_fault"),
+    ("status_code", "client_fault"),
     [
-        (400, False, True),
-        (401, False, False),
-        (404, False, True),
-        (413, False, True),
-        (422, False, True),
-        (429, True, False),
-        (500, True, False),
-        (503, True, False),
+        (400, True),
+        (401, False),
+        (404, True),
+        (413, True),
+        (422, True),
+        (429, False),
+        (500, False),
+        (503, False),
     ],
 )
 async def test_an_error_status_carries_the_upstreams_error(
-    serve: Serve, provider: OpenAICompatibleProvider, status_code: int, is_retryable: bool, client_fault: bool
+    serve: Serve, provider: OpenAICompatibleProvider, status_code: int, client_fault: bool
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"error": ERROR}, status=status_code, headers={"Retry-After": "7"})
 
     target = endpoint(await serve(answer))
     failed = await failure(provider, target)
-    assert (failed.outcome, failed.status_code) == ("http_error", status_code)
-    assert (failed.is_retryable, failed.client_fault) == (is_retryable, client_fault)
+    assert (failed.outcome, failed.status_code, failed.client_fault) == ("http_error", status_code, client_fault)
     assert (failed.upstream_error, failed.retry_after_s) == (ERROR, 7.0)
     assert failed.latency_s > 0
     assert f"model 'small' at {target.address} answered {status_code} (bad)" in failed.message
@@ -132,7 +131,7 @@ async def test_an_error_with_status_200_is_an_error(serve: Serve, provider: Open
         return web.json_response({"error": {"message": "upstream is down", "code": 502}})
 
     failed = await failure(provider, endpoint(await serve(answer)))
-    assert (failed.outcome, failed.status_code, failed.is_retryable) == ("http_error", 502, True)
+    assert (failed.outcome, failed.status_code) == ("http_error", 502)
 
 
 async def test_a_redirect_is_not_followed(serve: Serve, provider: OpenAICompatibleProvider) -> None:
@@ -154,7 +153,7 @@ async def test_a_silent_upstream_times_out(serve: Serve, provider: OpenAICompati
         raise AssertionError
 
     failed = await failure(provider, endpoint(await serve(answer)), timeout_s=0.05)
-    assert (failed.outcome, failed.status_code, failed.is_retryable) == ("timeout", None, True)
+    assert (failed.outcome, failed.status_code) == ("timeout", None)
     assert "longer than 0.05 s; raise timeouts.upstream_s" in failed.message
 
 
@@ -176,7 +175,7 @@ async def test_a_closed_port_is_unreachable(provider: OpenAICompatibleProvider) 
     server.close()
     await server.wait_closed()
     failed = await failure(provider, endpoint(f"http://127.0.0.1:{port}/v1"))
-    assert (failed.outcome, failed.status_code, failed.is_retryable) == ("unreachable", None, True)
+    assert (failed.outcome, failed.status_code) == ("unreachable", None)
     assert f"127.0.0.1:{port}/v1" in failed.message
 
 
@@ -217,7 +216,7 @@ async def test_success_without_a_completion_is_garbage(
         return web.Response(text=text, content_type="text/html")
 
     failed = await failure(provider, endpoint(await serve(answer)))
-    assert (failed.outcome, failed.is_retryable, failed.client_fault) == ("garbage", True, False)
+    assert (failed.outcome, failed.client_fault) == ("garbage", False)
     assert what in failed.message
 
 
@@ -299,4 +298,4 @@ async def test_closing_the_provider_cancels_its_calls_and_refuses_new_ones(
     await began.wait()
     await provider.close()
     for failed in (await call, await failure(provider, target)):
-        assert (failed.outcome, failed.is_retryable) == ("cancelled", False)
+        assert failed.outcome == "cancelled"

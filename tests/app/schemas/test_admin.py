@@ -42,7 +42,7 @@ def test_a_wrong_change_is_refused_by_name(patch: dict[str, Any], param: str) ->
 
 def test_the_list_of_models_has_openais_form() -> None:
     price = Price(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0)
-    model = ModelView(id="m", provider="fake", price=price, state="active", source="file")
+    model = ModelView(id="m", provider="fake", price=price, state="parked", source="api", registered_at=1.5)
     body = ModelList(data=(model,)).model_dump(mode="json")
     assert body["object"] == "list"
-    assert body["data"][0] | {"id": "m", "state": "active", "source": "file"} == body["data"][0]
+    assert body["data"][0] | {"id": "m", "state": "parked", "source": "api", "registered_at": 1.5} == body["data"][0]

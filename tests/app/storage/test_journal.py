@@ -94,9 +94,8 @@ async def test_calls_scores_and_feedback_learn_the_number_of_their_event(
     await journal.append(Entry("comparison", "inf-1", 0.0, rows=(call(), score(), feedback())))
     calls: list[CallRow] = await repository.calls_of(engine, "inf-1")
     scores: list[JudgeScoreRow] = await repository.judge_scores_of(engine, "inf-1")
-    latest: FeedbackRow | None = await repository.latest_feedback(engine, "inf-1", "thumbs")
-    assert latest is not None
-    assert [calls[0].event_seq, scores[0].event_seq, latest.event_seq] == [2, 2, 2]
+    (rated,) = await repository.feedback_until(engine, "inf-1", 2)
+    assert [calls[0].event_seq, scores[0].event_seq, rated.event_seq] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(

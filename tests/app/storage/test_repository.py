@@ -1,20 +1,19 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.journal import Journal
-from app.storage.tables import ModelRow, RecordedRow, SnapshotRow
+from app.storage.tables import FeedbackRow, ModelRow, RecordedRow, SnapshotRow
 
 Make = Callable[..., Any]
 
 
 async def test_what_is_not_there_is_none_or_empty(engine: AsyncEngine) -> None:
     assert await repository.get_decision(engine, "inf-1") is None
-    assert await repository.latest_feedback(engine, "inf-1", "thumbs") is None
+    assert await repository.feedback_until(engine, "inf-1", 10) == ()
     assert await repository.latest_snapshot(engine) is None
     assert await repository.events_after(engine, 0, 10) == []
     assert await repository.last_seq(engine) == 0
@@ -111,7 +110,7 @@ async def test_the_log_is_read_in_chunks(engine: AsyncEngine, journal: Journal) 
     assert chunks == [[1, 2], [3, 4], [5], []]
 
 
-async def test_a_correction_stands_and_is_not_counted_again(
+async def test_a_correction_comes_later_and_is_not_counted_again(
     engine: AsyncEngine, journal: Journal, feedback: Make
 ) -> None:
     rows = [
@@ -121,16 +120,9 @@ async def test_a_correction_stands_and_is_not_counted_again(
         feedback("fb-4", value=False),
     ]
     await journal.append_feedback(rows, key=None, body_hash="", response={}, at=0.0)
-    latest = await repository.latest_feedback(engine, "inf-1", "thumbs")
-    assert latest is not None
-    assert (latest.id, latest.value) == ("fb-4", False)
+    given = [(row.id, row.value) for row in await repository.feedback_until(engine, "inf-1", 4)]
+    assert given == [("fb-1", True), ("fb-2", 0.5), ("fb-4", False)]
     assert await repository.count_feedback(engine) == 3
-
-
-async def test_decisions_are_listed_newest_first(engine: AsyncEngine, journal: Journal, decision: Make) -> None:
-    rows = tuple(decision(f"inf-{at}", created_at=float(at)) for at in (1, 3, 2))
-    await journal.append(Entry(None, "", 0.0, rows=rows))
-    assert [row.id for row in await repository.recent_decisions(engine, 2)] == ["inf-3", "inf-2"]
 
 
 def model(model_id: str, **values: Any) -> ModelRow:
@@ -144,15 +136,9 @@ def model(model_id: str, **values: Any) -> ModelRow:
     return ModelRow(id=model_id, **(given | values))
 
 
-@pytest.mark.parametrize("by_journal", [True, False])
-async def test_a_model_saved_again_replaces_the_stored_one(
-    by_journal: bool, engine: AsyncEngine, journal: Journal
-) -> None:
+async def test_a_model_stored_again_replaces_the_stored_one(engine: AsyncEngine, journal: Journal) -> None:
     for row in (model("b", registered_at=2.0), model("a"), model("b", registered_at=2.0, state="active")):
-        if by_journal:
-            await journal.append(Entry("model", row.id, 0.0, rows=(row,)))
-        else:
-            await repository.save_model(engine, row)
+        await journal.append(Entry("model", row.id, 0.0, rows=(row,)))
     assert [(row.id, row.state) for row in await repository.list_models(engine)] == [
         ("a", "registered"),
         ("b", "active"),
@@ -191,12 +177,37 @@ async def test_old_content_is_forgotten_and_what_was_learned_from_it_stays(
     assert new is not None
     assert (old.prompt, old.answer, old.category) == (None, None, "maths")
     assert (new.prompt, new.answer) == ("question", "reply")
-    comment = await repository.latest_feedback(engine, "old", "comment")
-    thumb = await repository.latest_feedback(engine, "old", "thumbs")
-    kept = await repository.latest_feedback(engine, "new", "comment")
-    assert comment is not None
+    comment, thumb = await repository.feedback_until(engine, "old", 1)
+    (kept,) = await repository.feedback_until(engine, "new", 1)
     assert (comment.value, comment.reward) == (None, 0.25)
-    assert thumb is not None
-    assert thumb.value is True
-    assert kept is not None
-    assert kept.value == "fine"
+    assert (thumb.value, kept.value) == (True, "fine")
+
+
+async def test_old_idempotency_keys_are_forgotten_and_may_be_used_again(
+    engine: AsyncEngine, journal: Journal, feedback: Make
+) -> None:
+    async def give(row: FeedbackRow, key: str, at: float) -> dict[str, Any]:
+        return await journal.append_feedback([row], key=key, body_hash=row.id, response={"id": row.id}, at=at)
+
+    await give(feedback("fb-1"), "old", 1.0)
+    await give(feedback("fb-2"), "new", 3.0)
+    await repository.delete_idempotency_keys_before(engine, 2.0)
+    assert set(await repository.idempotency_keys(engine, ["old", "new"])) == {"new"}
+    assert await give(feedback("fb-3"), "old", 4.0) == {"id": "fb-3"}
+    assert [row.id for row in await repository.feedback_until(engine, "inf-1", 3)] == ["fb-1", "fb-2", "fb-3"]
+
+
+async def test_a_request_is_replayed_with_the_feedback_that_came_before_it_and_no_other(
+    engine: AsyncEngine, journal: Journal, decision: Make, call: Make, feedback: Make
+) -> None:
+    await journal.append(Entry(None, "inf-1", 0.0, rows=(decision(),)))
+    # The ids of feedback are not in the order of its events.
+    for row in (feedback("fb-2"), feedback("fb-1", value=False), feedback("fb-3", inference_id="inf-2")):
+        await journal.append(Entry("feedback", row.id, 0.0, rows=(row,)))
+    await journal.append(Entry("request", "inf-1", 0.0, rows=(decision(), call())))
+    await journal.append(Entry("feedback", "fb-4", 0.0, rows=(feedback("fb-4"),)))
+    await journal.append(Entry("comparison", "inf-1", 0.0, rows=(call(purpose="shadow"),)))
+    replayed = await repository.events_after(engine, 0, 10)
+    assert [[row.id for row in event.early] for event in replayed] == [[], [], [], ["fb-2", "fb-1"], [], []]
+    (request,) = await repository.events_after(engine, 3, 1)
+    assert [row.id for row in request.early] == ["fb-2", "fb-1"]

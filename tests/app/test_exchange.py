@@ -1,0 +1,43 @@
+"""An exchange compares free answers by their meaning, where no final answer can be compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from learner.likeness import MOST
+from tests.app.harness import House, settings_of
+
+PRICELESS = {"kind": "quality"}
+TALE = "Once upon a time a miller had three sons, his mill, a donkey and a cat, and nobody wanted the cat."
+WEATHER = "Tomorrow it will rain in the north, with strong winds at the coast and some sun late in the afternoon."
+
+
+def likenesses(house: House) -> dict[str, float]:
+    """What was stored, by model."""
+    rows = house.select("SELECT model, evidence FROM calls")
+    told = {row["model"]: orjson.loads(row["evidence"]) for row in rows}
+    return {model: evidence["likeness"] for model, evidence in told.items() if "likeness" in evidence}
+
+
+async def answers_of(house: House, **texts: str) -> dict[str, float]:
+    house.upstream.answers.update(texts)
+    await house.answered("Tell me something.", router={"cascade": 3, "explore": False})
+    await house.quiet()
+    return likenesses(house)
+
+
+@pytest.mark.parametrize(("middle", "are_alike"), [(TALE, True), (WEATHER, False)])
+async def test_free_answers_that_say_the_same_are_alike_and_others_are_not(
+    open_house: Callable[..., Any], middle: str, are_alike: bool
+) -> None:
+    house = await open_house(settings_of(objective=PRICELESS))
+    found = await answers_of(house, middle=middle, large=TALE)
+    assert set(found) == {"middle", "large"}
+    assert {value == MOST for value in found.values()} == {are_alike}
+
+
+async def test_answers_with_a_final_answer_are_compared_by_that_alone(open_house: Callable[..., Any]) -> None:
+    house = await open_house(settings_of(objective=PRICELESS))
+    assert await answers_of(house, small="42", middle="41", large="42") == {}
