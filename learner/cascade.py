@@ -90,20 +90,20 @@ class Answers:
         """The joint posterior from agreement alone; None where no answer can be compared with another."""
         if not self.is_comparable:
             return None
-        return self.joint.partition(self.quality, self.groups, np.zeros(len(self.arms)))
+        return self.joint.partition(self.quality, self.groups)
 
     @cached_property
     def after(self) -> Partition | None:
         """The joint posterior with the evidence."""
-        return self.before.weighed(self.evidence) if self.before is not None and self.evidence.any() else self.before
+        return self.before.weighed(self.evidence) if self.before is not None else None
 
-    @property
+    @cached_property
     def prior(self) -> FloatArray:
         """Probability of every answer to be right before the evidence on the answers themselves, shape (r,)."""
         # One answer agrees with nobody: no posterior is needed.
         return self.quality if len(self.arms) < 2 or self.before is None else self.before.of_answers
 
-    @property
+    @cached_property
     def belief(self) -> FloatArray:
         """Probability of every answer to be right, shape (r,)."""
         if len(self.arms) > 1 and self.after is not None:

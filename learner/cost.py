@@ -18,6 +18,7 @@ GAMMA = 0.997
 PRIOR_OUTPUT_TOKENS = 250.0
 PRIOR_INPUT_TOKENS = 150.0
 PRIOR_TOKENS_PER_CHAR = 0.25
+PRIOR_CHARS = 400.0
 PRIOR_COUNT = 3.0
 
 
@@ -30,14 +31,12 @@ class CostView:
         output_usd_per_token: Price, shape (m,).
         tokens_per_char: Input tokens per character, shape (m,).
         output_tokens: Per arm and category, shape (m, k).
-        latency_s: Seconds per call, shape (m,).
     """
 
     input_usd_per_token: FloatArray
     output_usd_per_token: FloatArray
     tokens_per_char: FloatArray
     output_tokens: FloatArray
-    latency_s: FloatArray
 
     def predict(self, context: Context) -> FloatArray:
         """Return the expected cost of one call in USD, shape (m,)."""
@@ -48,8 +47,8 @@ class CostView:
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
         """Return the expected output tokens of some arms."""
-        tokens = self.output_tokens[list(arms), : len(context.categories)] @ context.categories
-        return [float(t) for t in tokens]
+        tokens = (self.output_tokens[:, : len(context.categories)] @ context.categories).tolist()
+        return [tokens[arm] for arm in arms]
 
 
 @dataclass(slots=True)
@@ -62,19 +61,25 @@ class Cost:
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _usd_per_token: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     _view: CostView | None = None
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace its prices."""
-        self._view = None
         if index < len(self.arms):
             self.arms[index] = arm
-            return
-        self.arms.append(arm)
-        for name in ("calls", "output_tokens"):
-            setattr(self, name, np.vstack([getattr(self, name).reshape(-1, categories), np.zeros(categories)]))
-        for name in ("chars", "input_tokens", "seconds"):
-            setattr(self, name, np.append(getattr(self, name), 0.0))
+        else:
+            self.arms.append(arm)
+            for name in ("calls", "output_tokens"):
+                setattr(self, name, np.vstack([getattr(self, name).reshape(-1, categories), np.zeros(categories)]))
+            for name in ("chars", "input_tokens", "seconds"):
+                setattr(self, name, np.append(getattr(self, name), 0.0))
+        self.set_prices()
+
+    def set_prices(self) -> None:
+        """Take the prices from the arms."""
+        self._view = None
+        self._usd_per_token = np.array([(arm.input_usd_per_mtok, arm.output_usd_per_mtok) for arm in self.arms]).T / 1e6
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
@@ -87,11 +92,11 @@ class Cost:
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
         self._view = None
-        known = len(context.categories)
-        self.calls[index] *= GAMMA
-        self.output_tokens[index] *= GAMMA
-        self.calls[index, :known] += context.categories
-        self.output_tokens[index, :known] += context.categories * call.output_tokens
+        known, calls, tokens = len(context.categories), self.calls[index], self.output_tokens[index]
+        calls *= GAMMA
+        tokens *= GAMMA
+        calls[:known] += context.categories
+        tokens[:known] += context.categories * call.output_tokens
         self.chars[index] = self.chars[index] * GAMMA + context.input_chars
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
@@ -99,7 +104,7 @@ class Cost:
     def expected_output_tokens(self) -> FloatArray:
         """Output tokens per arm and category, shape (m, k)."""
         calls, tokens = self.calls.sum(axis=1), self.output_tokens.sum(axis=1)
-        pool = (tokens.sum() + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / (calls.sum() + PRIOR_COUNT)
+        pool = (float(tokens.sum()) + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / (float(calls.sum()) + PRIOR_COUNT)
         arm = (tokens + PRIOR_COUNT * pool) / (calls + PRIOR_COUNT)
         expected: FloatArray = (self.output_tokens + PRIOR_COUNT * arm[:, None]) / (self.calls + PRIOR_COUNT)
         return expected
@@ -118,12 +123,6 @@ class Cost:
         return self._view
 
     def _publish(self) -> CostView:
-        prior_chars = 400.0
-        ratio = (self.input_tokens + prior_chars * PRIOR_TOKENS_PER_CHAR) / (self.chars + prior_chars)
-        return CostView(
-            input_usd_per_token=np.array([arm.input_usd_per_mtok for arm in self.arms]) / 1e6,
-            output_usd_per_token=np.array([arm.output_usd_per_mtok for arm in self.arms]) / 1e6,
-            tokens_per_char=ratio,
-            output_tokens=self.expected_output_tokens(),
-            latency_s=self.seconds / np.maximum(self.calls.sum(axis=1), 1e-9),
-        )
+        into, out = self._usd_per_token
+        ratio = (self.input_tokens + PRIOR_CHARS * PRIOR_TOKENS_PER_CHAR) / (self.chars + PRIOR_CHARS)
+        return CostView(into, out, tokens_per_char=ratio, output_tokens=self.expected_output_tokens())

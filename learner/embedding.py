@@ -99,11 +99,10 @@ class HashEmbedding:
     def embed(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of the first 4,000 characters of a text."""
         words = re.findall(r"\w+", text[:MAX_CHARS].lower())
-        vector = np.zeros(self.size, dtype=np.float32)
-        for term in words + [f"{a} {b}" for a, b in pairwise(words)]:
-            code = zlib.crc32(term.encode())
-            vector[code % self.size] += 1.0 if code & 0x8000_0000 else -1.0
-        return unit(vector)
+        terms = words + [f"{a} {b}" for a, b in pairwise(words)]
+        codes = np.array([zlib.crc32(term.encode()) for term in terms], dtype=np.int64)
+        signs = np.where(codes & 0x8000_0000, 1.0, -1.0)
+        return unit(np.bincount(codes % self.size, weights=signs, minlength=self.size).astype(np.float32))
 
 
 def distil(folder: Path, *, size: int = 256) -> None:

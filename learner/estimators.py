@@ -85,7 +85,11 @@ class DiscountedRidge(base.Regressor):
         direction = self.covariance @ phi
         spread = 1.0 + weight * float(phi @ direction)
         self.mean += direction * ((weighted_target - weight * float(phi @ self.mean)) / spread)
-        self.covariance -= np.outer(direction, direction) * (weight / spread)
+        # A new matrix, since readers may hold the old one.
+        covariance = square(direction)
+        covariance *= -weight / spread
+        covariance += self.covariance
+        self.covariance = covariance
 
     def _forget(self) -> None:
         self.since_forgetting = 0
@@ -94,11 +98,12 @@ class DiscountedRidge(base.Regressor):
 
     def discount(self, kept: float) -> None:
         """Forget all but a share of the evidence; what is forgotten gives the prior back."""
-        precision = np.linalg.inv(self.covariance)
-        target = kept * (precision @ self.mean)
-        prior = self.prior_precision * np.eye(len(self.mean))
-        self.covariance = np.asarray(np.linalg.inv(kept * precision + (1.0 - kept) * prior), dtype=np.float64)
-        self.mean = self.covariance @ target
+        # (κP⁻¹ + (1 − κ)ρI)⁻¹ = (κI + (1 − κ)ρP)⁻¹ P, so that one system gives the covariance and the mean.
+        mixed = (1.0 - kept) * self.prior_precision * self.covariance
+        mixed.ravel()[:: len(mixed) + 1] += kept
+        both = np.column_stack((self.covariance, kept * self.mean))
+        solved = np.asarray(np.linalg.solve(mixed, both), dtype=np.float64)
+        self.covariance, self.mean = np.ascontiguousarray(solved[:, :-1]), solved[:, -1].copy()
 
     def predict(self, phi: FloatArray) -> tuple[float, float]:
         """Return mean and variance (without noise, in units of the noise variance) of the target at φ."""
@@ -150,13 +155,13 @@ class BayesianLogistic(base.Classifier):
         p = sigmoid(float(self.mean @ x))
         direction = self.covariance @ x
         slope = max(p * (1.0 - p), 1e-4)
-        self.covariance -= np.outer(direction, direction) * (slope / (1.0 + slope * float(x @ direction)))
+        self.covariance -= square(direction) * (slope / (1.0 + slope * float(x @ direction)))
         self.mean += self.covariance @ x * (y - p)
 
     def _forget(self) -> None:
         if self.gamma < 1.0:
             # Scaling rows and columns keeps the matrix positive definite, and no variance passes the prior's.
-            grow = np.minimum(1.0 / self.gamma, self.prior_variance / np.maximum(np.diag(self.covariance), 1e-12))
+            grow = np.minimum(1.0 / self.gamma, self.prior_variance / np.maximum(self.covariance.diagonal(), 1e-12))
             scale = np.sqrt(np.maximum(grow, 1.0))
             self.covariance *= scale[:, None] * scale
 
@@ -172,6 +177,13 @@ class BayesianLogistic(base.Classifier):
         vector = self.columns.vector(known)
         p = sigmoid(float(self.mean[: len(vector)] @ vector))
         return {False: 1.0 - p, True: p}
+
+
+def square(vector: FloatArray) -> FloatArray:
+    """Return v vᵀ, shape (d, d)."""
+    # One call of BLAS, which np.outer is not; the result is exactly symmetric.
+    product: FloatArray = np.dot(vector[:, None], vector[None])
+    return product
 
 
 def sigmoid(x: float) -> float:

@@ -6,6 +6,7 @@ every arm worth exploring. The stored propensity is the probability of the arm u
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ TEMPERATURE = 0.004
 DAY_S = 86_400.0
 # Costs are known only after they were spent: this much of the share is planned with.
 MARGIN = 0.9
+LEAST_USD = 1e-12
 
 
 def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatArray) -> FloatArray:
@@ -38,14 +40,20 @@ def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatAr
         >>> mix_with_floor(np.zeros(2), temperature=1.0, floors=np.full(2, 0.1))
         array([0.5, 0.5])
     """
-    if not len(utilities) or not np.isfinite(utilities).all():
+    if not len(utilities) or not math.isfinite(utilities.sum()):
         raise ValueError(f"utilities must be finite and not empty, got {utilities}")
-    if temperature <= 0.0 or (floors < 0.0).any() or floors.sum() > 1.0:
+    reserved = float(floors.sum())
+    if temperature <= 0.0 or (floors < 0.0).any() or reserved > 1.0:
         raise ValueError(f"need temperature > 0 and floors >= 0 that sum to at most 1, got {temperature}, {floors}")
     weight = np.exp(np.maximum((utilities - utilities.max()) / temperature, -700.0))
-    mixed = (1.0 - floors.sum()) * weight / weight.sum() + floors
-    probabilities: FloatArray = mixed / mixed.sum()
-    return probabilities
+    mixed: FloatArray = (1.0 - reserved) / weight.sum() * weight + floors
+    return mixed
+
+
+def draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
+    """Draw an index with these probabilities, shape (k,), by one uniform number."""
+    bounds = probabilities.cumsum()
+    return int(bounds.searchsorted(rng.random() * bounds[-1], side="right"))
 
 
 def floors_for(
@@ -64,7 +72,7 @@ def floors_for(
     Returns:
         Floors, shape (k,), sum ≤ `most`; expected extra cost ≤ `allowance_usd`.
     """
-    if allowance_usd <= 0.0 or not len(extra_usd):
+    if allowance_usd < LEAST_USD or not len(extra_usd):
         return np.zeros(len(extra_usd))
     extra = np.maximum(extra_usd, 0.0)
     price = extra + allowance_usd

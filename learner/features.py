@@ -92,7 +92,7 @@ class Features:
         """Describe one query under a taxonomy."""
         components, unexplained = self.reduce(query.text)
         categories, familiarity = taxonomy.place(components)
-        vector = np.array([*cheap_features(query), unexplained, *(components / math.sqrt(REDUCED))])
+        vector = np.concatenate(([*cheap_features(query), unexplained], components / math.sqrt(REDUCED)))
         return Context(self.version, vector, categories, familiarity, len(query.text))
 
 

@@ -31,8 +31,9 @@ LOG_PRIOR = (
 )
 GAMMA = 0.998
 MAX_ANSWERS = 24
-GRID = np.linspace(0.01, 0.99, 513)
-ROWS_PER_QUALITY = (len(GRID) - 1) / (GRID[-1] - GRID[0])
+LOWEST, HIGHEST = 0.01, 0.99
+GRID = np.linspace(LOWEST, HIGHEST, 513)
+ROWS_PER_QUALITY = (len(GRID) - 1) / (HIGHEST - LOWEST)
 
 
 @lru_cache(maxsize=16)
@@ -59,7 +60,7 @@ def at_nodes(level: FloatArray, spread: float) -> FloatArray:
 
 def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
     """Read a_mj from a table, or from tables stacked along the first axis, shape (…, m, 5)."""
-    place = (np.minimum(np.maximum(quality, GRID[0]), GRID[-1] - 1e-9) - GRID[0]) * ROWS_PER_QUALITY
+    place = (np.minimum(np.maximum(quality, LOWEST), HIGHEST - 1e-9) - LOWEST) * ROWS_PER_QUALITY
     row = place.astype(np.intp)
     rows = table.take(row, axis=-3)
     read: FloatArray = rows[..., 0, :] + (place - row)[:, None] * rows[..., 1, :]
@@ -153,18 +154,18 @@ class JointView:
         """Return a_mj for arms of these qualities, shape (m, 5)."""
         return interpolated(right_table(self.spread), quality)
 
-    def partition(self, quality: FloatArray, groups: tuple[int, ...], evidence: FloatArray) -> Partition:
+    def partition(self, quality: FloatArray, groups: tuple[int, ...], evidence: FloatArray | None = None) -> Partition:
         """Build the posterior of one query.
 
         Args:
             quality: Believed quality of the arms that answered, shape (r,), r ≤ 24.
             groups: Group of each answer, numbered from 0 in order of appearance.
-            evidence: Log-likelihood ratio that each answer is good, shape (r,); a group has its members' mean.
+            evidence: Log-likelihood ratio that each answer is good, shape (r,), where there is any.
         """
         right = self.right(quality)
         mass = pattern(right, groups) * NODE_WEIGHTS * coincidences(groups, self.coincidence)[:, None]
         agreed = Partition(right, groups, sizes_of(groups), mass)
-        return agreed.weighed(evidence) if evidence.any() else agreed
+        return agreed if evidence is None else agreed.weighed(evidence)
 
 
 NOTHING_ASKED = Partition(np.zeros((0, len(NODES))), (), (), NODE_WEIGHTS[None, :].copy())

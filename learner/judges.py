@@ -8,6 +8,7 @@ moved by labels only: a judge that is wrong more often than right ends below zer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from learner.types import FloatArray, JudgeScore
 PRIOR_MEANS: Mapping[str, float] = {
     "bias": 0.0, "prior": 1.0, "empty": -4.0, "truncated": -1.5, "refusal": -1.5, "repetition": -1.5,
     "json_invalid": -3.0, "code_invalid": -2.0, "length": 0.0, "logprob": 0.5,
+    "likeness": 0.3,
 }  # fmt: skip
 JUDGE_PRIOR_WEIGHT = 0.5
 PRIOR_VARIANCE = 0.25
@@ -84,7 +86,8 @@ class Stacker:
 
     def _vector(self, features: Mapping[str, float]) -> FloatArray:
         vector = self.logistic.columns.vector(dict(features))
-        self.logistic.resize(np.array([prior_mean(name) for name in self.logistic.columns.names]))
+        if len(vector) > len(self.logistic.mean):
+            self.logistic.resize(np.array([prior_mean(name) for name in self.logistic.columns.names]))
         return vector
 
     def update(self, features: Mapping[str, float], prior_logit: float, y: float) -> None:
@@ -114,7 +117,7 @@ def features_of(
 ) -> dict[str, float]:
     """Collect the evidence on one answer: its own signals, its length against the norm, and the judges' scores."""
     features = {name: value for name, value in signals.items() if value}
-    features["length"] = float(np.log((output_tokens + 5.0) / (expected_tokens + 5.0)))
+    features["length"] = math.log((output_tokens + 5.0) / (expected_tokens + 5.0))
     for score in scores:
         features[f"judge:{score.judge}"] = judge_feature(score.score)
     return features

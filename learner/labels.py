@@ -58,8 +58,8 @@ def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, 
     """Turn a posterior into labels; `trust` in (0, 1] is the share of an observation that one of them counts for."""
     residual, weight = partition.credits()
     counted = np.maximum(trust * weight, LEAST_WEIGHT)
-    values = np.clip(quality + residual / counted, -0.5, 1.5)
-    return {arm: Label(float(w), float(v)) for arm, w, v in zip(arms, counted, values, strict=True)}
+    values = np.minimum(np.maximum(quality + residual / counted, -0.5), 1.5)
+    return {arm: Label(w, v) for arm, w, v in zip(arms, counted.tolist(), values.tolist(), strict=True)}
 
 
 def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | None:
@@ -78,7 +78,7 @@ def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | 
         arm=arm,
         expected=own,
         features=answered.features[at],
-        prior_logit=float(answered.prior_logits[at]),
+        prior_logit=answered.prior_logits[at],
         value=rated.reward,
         moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at])) - own,
         labels=labels,

@@ -63,10 +63,12 @@ class Table:
         hypotheses = range(int(d == self.depth), 1 + len(self.sizes) + d)
         # A hypothesis about a group founded just now was "none" before.
         parent = np.array(
-            [[(h if h <= known else 0) * len(above) + p for p, known, _, _ in origins] for h in hypotheses], dtype=np.intp
+            [[(h if h <= known else 0) * len(above) + p for p, known, _, _ in origins] for h in hypotheses],
+            dtype=np.intp,
         )
         factor = np.array(
-            [[arm if h == outcome + 1 else k + arm for _, _, arm, outcome in origins] for h in hypotheses], dtype=np.intp
+            [[arm if h == outcome + 1 else k + arm for _, _, arm, outcome in origins] for h in hypotheses],
+            dtype=np.intp,
         )
         self.levels.append(states)
         self.parent.append(parent.ravel())

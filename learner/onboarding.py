@@ -26,16 +26,23 @@ def next_states(arms: Sequence[Arm], means: FloatArray, counts: FloatArray, cost
         counts: Observations behind it, shape (m,).
         costs_usd: Mean cost of a call, shape (m,).
     """
-    intervals = [interval(float(q), float(n)) for q, n in zip(means, counts, strict=True)]
+    seen, prices = counts.tolist(), costs_usd.tolist()
+    intervals = [interval(q, n) for q, n in zip(means.tolist(), seen, strict=True)]
+    rivals = [
+        (low, price)
+        for arm, (low, _), price in zip(arms, intervals, prices, strict=True)
+        if arm.is_routable and arm.state == "active"
+    ]
     judged = []
-    for i, arm in enumerate(arms):
-        rivals = [
-            j for j, other in enumerate(arms)
-            if j != i and other.is_routable and other.state == "active" and costs_usd[j] <= costs_usd[i]
-        ]  # fmt: skip
-        is_beaten = any(intervals[i][1] < intervals[j][0] for j in rivals)
-        judged.append(replace(arm, state=_state(arm, float(counts[i]), is_beaten)))
+    for arm, (_, high), price, count in zip(arms, intervals, prices, seen, strict=True):
+        # An arm never beats itself: its lower end lies below its upper one.
+        is_beaten = any(high < low and other <= price for low, other in rivals)
+        judged.append(_in_state(arm, _state(arm, count, is_beaten)))
     return judged
+
+
+def _in_state(arm: Arm, state: ArmState) -> Arm:
+    return arm if state == arm.state else replace(arm, state=state)
 
 
 def _state(arm: Arm, count: float, is_beaten: bool) -> ArmState:

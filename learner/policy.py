@@ -16,7 +16,7 @@ from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
 from learner.estimators import logit
-from learner.exploration import TEMPERATURE, floors_for, mix_with_floor, shadow_arms
+from learner.exploration import TEMPERATURE, draw, floors_for, mix_with_floor, shadow_arms
 from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
 from learner.pool import Arm, eligible, serving
@@ -45,23 +45,37 @@ class Ask:
 class Answered:
     """The answers of one request so far, as the policy sees them.
 
-    `steps` and `arms` name the calls that were answered, `right` the probability that each answer is good (calibrated),
-    `prior_logits` the log-odds before the evidence, `features` the evidence of each.
+    Args:
+        steps: The calls that were answered.
+        arms: Whose answers they are.
+        answers: Who agrees with whom.
+        features: Evidence on each answer.
+        stacker: What the evidence says.
     """
 
     steps: tuple[int, ...]
     arms: tuple[int, ...]
     answers: Answers
-    right: FloatArray
-    prior_logits: FloatArray
     features: tuple[Mapping[str, float], ...]
+    stacker: StackerView
+
+    @property
+    def prior_logits(self) -> list[float]:
+        """Log-odds of each answer to be good before the evidence."""
+        return [logit(p) for p in self.answers.prior.tolist()]
+
+    @property
+    def right(self) -> FloatArray:
+        """Calibrated probability that each answer is good, shape (r,)."""
+        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a decision needs; arrays are indexed like `arms`."""
+    """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is."""
 
     arms: tuple[Arm, ...]
+    positions: Mapping[str, int]
     feature_version: str
     taxonomy: Taxonomy
     quality: QualityView
@@ -78,7 +92,7 @@ class View:
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""
-        return next(i for i, arm in enumerate(self.arms) if arm.id == arm_id)
+        return self.positions[arm_id]
 
     def check(self, context: Context) -> None:
         """Refuse a context of other features.
@@ -118,14 +132,15 @@ class View:
         values = first_values(prospects, kept)
         floors = self._floors(values, belief, prospects, kept, limits)
         probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
-        drawn = int(rng.choice(len(kept), p=probabilities))
-        explored = bool(values[drawn] < values.max() - 4 * TEMPERATURE)
+        drawn = draw(probabilities, rng)
+        scores = values.tolist()
+        explored = scores[drawn] < max(scores) - 4 * TEMPERATURE
         ids = [self.arms[i].id for i in kept]
         return Decision(
             arm=ids[drawn],
             probabilities=dict(zip(ids, probabilities.tolist(), strict=True)),
             propensity=float(probabilities[drawn]),
-            scores=dict(zip(ids, values.tolist(), strict=True)),
+            scores=dict(zip(ids, scores, strict=True)),
             qualities=dict(zip(ids, belief.mean[kept].tolist(), strict=True)),
             costs_usd=dict(zip(ids, prospects.cost_usd[kept].tolist(), strict=True)),
             lambda_=prospects.lambda_,
@@ -175,8 +190,8 @@ class View:
             quality: What was believed of the arms before the answers, shape (m,); predicted where it is not given.
         """
         if quality is None:
-            quality = self.quality.predict(context).mean
-        known = {arm.id: i for i, arm in enumerate(self.arms)}
+            quality = self.quality.mean(context)
+        known = self.positions
         done = [c for c in calls if c.outcome == "ok" and c.purpose in ("answer", "shadow", "quiz") and c.arm in known]
         arms = tuple(known[c.arm] for c in done)
         expected = self.cost.expected_tokens(context, arms)
@@ -197,11 +212,7 @@ class View:
             evidence=evidence,
             joint=self.joint,
         )
-        prior_logits = np.array([logit(float(p)) for p in answers.prior])
-        right = np.array(
-            [self.stacker.calibrated(float(a), float(e)) for a, e in zip(prior_logits, evidence, strict=True)]
-        )
-        return Answered(tuple(c.step for c in done), arms, answers, right, prior_logits, features)
+        return Answered(tuple(c.step for c in done), arms, answers, features, self.stacker)
 
     def next_step(
         self, context: Context, limits: Limits, calls: Sequence[Call], scores: Sequence[JudgeScore]
@@ -214,10 +225,10 @@ class View:
             calls: All calls of the request so far, at least one of them answered.
             scores: The judges' scores of these answers.
         """
-        quality = self.quality.predict(context).mean
+        quality = self.quality.mean(context)
         answered = self.answered(context, calls, scores, quality)
-        best = answered.answers.best
-        stop = Stop(answered.steps[best], float(answered.right[best]))
+        best, right = answered.answers.best, answered.right
+        stop = Stop(answered.steps[best], float(right[best]))
         if limits.depth is not None and len(answered.arms) >= limits.depth:
             return stop
         prospects = self.prospects(context, limits, quality)
@@ -227,7 +238,7 @@ class View:
             rest = [i for i in rest if spent + prospects.cost_usd[i] <= limits.max_cost_usd]
         if len(answered.arms) >= prospects.depth or not rest:
             return stop
-        stay, values = next_values(prospects, answered.answers, answered.right, rest)
+        stay, values = next_values(prospects, answered.answers, right, rest)
         gain = float(values.max() - stay)
         return Ask(self.arms[rest[int(values.argmax())]].id, gain) if gain > prospects.margin else stop
 

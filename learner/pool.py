@@ -52,18 +52,21 @@ def refusal(arm: Arm, limits: Limits) -> str | None:
         return "failing upstream"
     if limits.allow and not is_named(arm.id, limits.allow):
         return "not in router.allow"
-    if is_named(arm.id, limits.deny):
+    if limits.deny and is_named(arm.id, limits.deny):
         return "in router.deny"
     if limits.input_tokens > arm.context_tokens:
         return f"context window of {arm.context_tokens} tokens"
     # An arm that lists no capability is unknown, not incapable: it is refused only where another arm claims to do it.
-    missing = limits.needs - arm.capabilities
-    return f"lacks {', '.join(sorted(missing))}" if missing and arm.capabilities else None
+    if not arm.capabilities or limits.needs <= arm.capabilities:
+        return None
+    return f"lacks {', '.join(sorted(limits.needs - arm.capabilities))}"
 
 
 def serving(arms: Sequence[Arm], limits: Limits) -> list[int]:
     """Return the indices of the arms that may answer; none where every arm was refused."""
     kept = [i for i, arm in enumerate(arms) if refusal(arm, limits) is None]
+    if not limits.needs:
+        return kept
     capable = [i for i in kept if limits.needs <= arms[i].capabilities]
     return capable or kept
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -32,6 +33,7 @@ RIDGE_PRECISION = 20.0
 FAMILIAR = 0.5
 GATE_PRIOR_LOGIT = (-2.0, -1.0)
 GATE_BOUND = 6.0
+LEAST_GATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Belief:
     is_contextual: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QualityView:
     """An immutable copy that predicts.
 
@@ -66,7 +68,7 @@ class QualityView:
         counts: Observations behind each arm's mean incl. the prior, shape (m,).
         means: Quality of each arm over all queries, shape (m,).
         weights: Ridge weights, shape (m, d).
-        covariances: Ridge covariances in units of the noise variance, shape (m, d, d).
+        covariances: Ridge covariance of each arm in units of the noise variance, shape (d, d); none is ever changed.
         gates: Weight in [0, 1] of the ridge on familiar and on unfamiliar queries.
     """
 
@@ -74,19 +76,36 @@ class QualityView:
     counts: FloatArray
     means: FloatArray
     weights: FloatArray
-    covariances: FloatArray
+    covariances: tuple[FloatArray, ...]
     gates: tuple[float, float]
 
     def predict(self, context: Context) -> Belief:
         """Believe something about every arm's quality on a query."""
-        gate = self.gates[context.familiarity < FAMILIAR]
-        mean = self.cells[:, : len(context.categories)] @ context.categories
-        variance = mean * (1.0 - mean) / (self.counts + 1.0)
-        if gate > 0.01:
-            mean = np.minimum(np.maximum(mean + gate * (self.weights @ context.vector), 0.02), 0.98)
-            spread = (self.covariances @ context.vector) @ context.vector
-            variance = variance + gate * gate * NOISE_VARIANCE * spread
-        return Belief(mean, variance, gate > 0.5)
+        gate, level = self.gates[context.familiarity < FAMILIAR], self._level(context)
+        variance = level * (1.0 - level) / (self.counts + 1.0)
+        if gate > LEAST_GATE:
+            variance += gate * gate * NOISE_VARIANCE * ((self._stacked @ context.vector) @ context.vector)
+        return Belief(self._moved(level, gate, context), variance, gate > 0.5)
+
+    def mean(self, context: Context) -> FloatArray:
+        """Return every arm's quality on a query, shape (m,): `predict` without the variance, which costs more."""
+        return self._moved(self._level(context), self.gates[context.familiarity < FAMILIAR], context)
+
+    def _level(self, context: Context) -> FloatArray:
+        """Return what the cells alone say, shape (m,)."""
+        level: FloatArray = self.cells[:, : len(context.categories)] @ context.categories
+        return level
+
+    def _moved(self, level: FloatArray, gate: float, context: Context) -> FloatArray:
+        """Let the ridge move what the cells say as far as its gate lets it, shape (m,)."""
+        if gate <= LEAST_GATE:
+            return level
+        return np.minimum(np.maximum(level + gate * (self.weights @ context.vector), 0.02), 0.98)
+
+    @cached_property
+    def _stacked(self) -> FloatArray:
+        """The covariances as one array, shape (m, d, d); a learner that only looks at means never pays for it."""
+        return np.array(self.covariances)
 
 
 @dataclass(slots=True)
@@ -100,7 +119,8 @@ class Quality:
     ridges: list[DiscountedRidge] = field(default_factory=list)
     gate_evidence: FloatArray = field(default_factory=lambda: np.zeros(2))
     _tilts: FloatArray = field(default_factory=lambda: np.zeros(0))
-    _stated: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _bounds: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
+    _strength: FloatArray = field(default_factory=lambda: np.zeros(0))
     _view: QualityView | None = None
     _changed: set[int] = field(default_factory=set)
 
@@ -122,7 +142,9 @@ class Quality:
         """Take the priors from the arms: tilted by price around the pool's, or as the operator stated them."""
         decades = np.log10([max(arm.cost_usd(250, 250), 1e-9) for arm in self.arms])
         self._tilts = QUALITY_PER_PRICE_DECADE * (decades - decades.mean())
-        self._stated = np.array([np.nan if arm.prior_quality is None else arm.prior_quality for arm in self.arms])
+        stated = [arm.prior_quality for arm in self.arms]
+        self._bounds = np.array([(0.1, 0.95) if prior is None else (prior, prior) for prior in stated]).T
+        self._strength = np.array([ARM_PRIOR_COUNT if prior is None else STATED_PRIOR_COUNT for prior in stated])
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
@@ -145,23 +167,22 @@ class Quality:
         """
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
-        known = len(context.categories)
-        expected = float(self._latest().cells[index, :known] @ context.categories)
-        ridge = self.ridges[index]
-        # Forgetting may have left less than there is to take back: then a correction counts no less than before.
-        is_whole = bool((self.count[index, :known] >= before.weight * context.categories - 1e-12).all())
-        weight = label.weight if is_whole else max(label.weight, before.weight)
+        known, share = len(context.categories), context.categories
+        expected = float(self._latest().cells[index, :known] @ share)
+        count, total, ridge, weight = self.count[index], self.total[index], self.ridges[index], label.weight
         if before.weight == 0.0:
             self._weigh_gate(ridge, context, label, expected)
-            self.count[index] *= GAMMA
-            self.total[index] *= GAMMA
+            count *= GAMMA
+            total *= GAMMA
             ridge.update(context.vector, label.value - expected, weight)
         else:
+            # Forgetting may have left less than there is to take back: then a correction counts no less than before.
+            if (count[:known] < before.weight * share - 1e-12).any():
+                weight = max(weight, before.weight)
             gained = weight * (label.value - expected) - before.weight * (before.value - expected)
             ridge.revise(context.vector, weight - before.weight, gained)
-        self.count[index, :known] += (weight - before.weight) * context.categories
-        gained = weight * label.value - before.weight * before.value
-        self.total[index, :known] += gained * context.categories
+        count[:known] += (weight - before.weight) * share
+        total[:known] += (weight * label.value - before.weight * before.value) * share
         self._changed.add(index)
         return Label(weight, label.value)
 
@@ -183,22 +204,24 @@ class Quality:
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
         count, total = self.count.sum(axis=1), self.total.sum(axis=1)
-        pool = (total.sum() + 2.0 * POOL_PRIOR_QUALITY) / (count.sum() + 2.0)
-        is_stated = np.isfinite(self._stated)
-        prior = np.where(is_stated, self._stated, np.minimum(np.maximum(pool + self._tilts, 0.1), 0.95))
-        strength = np.where(is_stated, STATED_PRIOR_COUNT, ARM_PRIOR_COUNT)
+        pool = (float(total.sum()) + 2.0 * POOL_PRIOR_QUALITY) / (float(count.sum()) + 2.0)
+        low, high = self._bounds
+        prior = np.minimum(np.maximum(pool + self._tilts, low), high)
+        count += self._strength
         # Labels may leave [0, 1]; what is believed may not.
-        means = np.minimum(np.maximum((total + strength * prior) / (count + strength), 0.01), 0.99)
-        return means, count + strength
+        return np.minimum(np.maximum((total + self._strength * prior) / count, 0.01), 0.99), count
 
     def _shifts(self, means: FloatArray) -> FloatArray:
-        """How much easier each category is for the whole pool, in log-odds, shape (k,)."""
-        count = self.count.sum(axis=0) + SHIFT_PRIOR_COUNT
-        level = SHIFT_PRIOR_COUNT * float(means.mean())
-        return log_odds((self.total.sum(axis=0) + level) / count) - log_odds((means @ self.count + level) / count)
+        """How much easier each category is for the whole pool, as a factor of the odds, shape (k,)."""
+        level = SHIFT_PRIOR_COUNT * float(means.sum()) / len(means)
+        sums = np.array([self.total.sum(axis=0), means @ self.count]) + level
+        seen, foreseen = odds(sums / (self.count.sum(axis=0) + SHIFT_PRIOR_COUNT))
+        shifts: FloatArray = seen / foreseen
+        return shifts
 
     def _cells(self, means: FloatArray) -> FloatArray:
-        base = 1.0 / (1.0 + np.exp(-(log_odds(means)[:, None] + self._shifts(means))))
+        shifted = odds(means)[:, None] * self._shifts(means)
+        base = shifted / (1.0 + shifted)
         cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
         clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)
         return clipped
@@ -209,18 +232,17 @@ class Quality:
     def view(self) -> QualityView:
         """Return an immutable copy for readers; only what changed since the last one is built anew."""
         if self._view is None:
-            d = self.size
-            weights = np.array([ridge.mean for ridge in self.ridges]).reshape(-1, d)
-            covariances = np.array([ridge.covariance for ridge in self.ridges]).reshape(-1, d, d)
+            weights = np.array([ridge.mean for ridge in self.ridges]).reshape(-1, self.size)
         elif self._changed:
-            weights, covariances = self._view.weights.copy(), self._view.covariances.copy()
+            weights = self._view.weights.copy()
             for index in self._changed:
-                weights[index], covariances[index] = self.ridges[index].mean, self.ridges[index].covariance
+                weights[index] = self.ridges[index].mean
         else:
             return self._view
         self._changed.clear()
         means, counts = self.means() if self.arms else (np.zeros(0), np.zeros(0))
         cells = self._cells(means) if self.arms else np.zeros((0, self.count.shape[1]))
+        covariances = tuple(ridge.covariance for ridge in self.ridges)
         self._view = QualityView(cells, counts, means, weights, covariances, self.gates())
         return self._view
 
@@ -230,11 +252,11 @@ class Quality:
         return sigmoid(familiar), sigmoid(unfamiliar)
 
 
-def log_odds(p: FloatArray) -> FloatArray:
-    """Log-odds of probabilities, clipped to [0.001, 0.999]."""
+def odds(p: FloatArray) -> FloatArray:
+    """Odds of probabilities, clipped to [0.001, 0.999]."""
     clipped = np.minimum(np.maximum(p, 1e-3), 1.0 - 1e-3)
-    odds: FloatArray = np.log(clipped / (1.0 - clipped))
-    return odds
+    ratio: FloatArray = clipped / (1.0 - clipped)
+    return ratio
 
 
 def interval(mean: float, count: float, z: float = 1.96) -> tuple[float, float]:

@@ -60,7 +60,7 @@ def _models(state: LearnerState) -> dict[str, Any]:
             "interval": list(interval(mean, count)),
             "observations": count,
             "cost_usd": arm.cost_usd(into, out) if calls[i] > 0 else None,
-            "latency_s": float(view.cost.latency_s[i]) if calls[i] > 0 else None,
+            "latency_s": float(state.cost.seconds[i]) / seen if calls[i] > 0 else None,
             "share": float(state.shares[i]),
             "routable": arm.is_routable,
         }

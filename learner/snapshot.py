@@ -165,6 +165,8 @@ def _cost(arms: list[Arm], arrays: dict[str, FloatArray]) -> Cost:
     cost = Cost(list(arms))
     for name in COST_ARRAYS:
         setattr(cost, name, arrays[f"cost.{name}"])
+    if arms:
+        cost.set_prices()
     return cost
 
 

@@ -87,7 +87,10 @@ class LearnerState:
     upsides: FloatArray = field(default_factory=lambda: np.zeros(0))
     shares: FloatArray = field(default_factory=lambda: np.zeros(0))
     _view: View | None = None
-    _positions: dict[str, int] = field(default_factory=dict)
+    _positions: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._positions = {arm.id: i for i, arm in enumerate(self.arms)}
 
     @classmethod
     def start(
@@ -133,11 +136,12 @@ class LearnerState:
     # -- the operator's events ----------------------------------------------------------------------------------
 
     def _set_arm(self, arm: Arm) -> None:
-        ids = [known.id for known in self.arms]
-        index = ids.index(arm.id) if arm.id in ids else len(self.arms)
+        index = self._positions.get(arm.id, len(self.arms))
         categories = len(self.taxonomy.names)
         if index == len(self.arms):
             self.arms.append(arm)
+            # A new mapping, since views hold the old one.
+            self._positions = {**self._positions, arm.id: index}
             self.deviation = np.append(self.deviation, 0.0)
             self.shares = np.append(self.shares, 0.0)
             self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
@@ -174,7 +178,7 @@ class LearnerState:
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
-                self.cost.observe(self._index(call.arm), event.context, call)
+                self.cost.observe(self._positions[call.arm], event.context, call)
         if event.is_request:
             self._count(event)
 
@@ -221,8 +225,8 @@ class LearnerState:
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
-        quality = self.view().quality.predict(event.context).mean
-        for arm in {self._index(call.arm) for call in event.calls if call.purpose != "judge"}:
+        quality = self.view().quality.mean(event.context)
+        for arm in {self._positions[call.arm] for call in event.calls if call.purpose != "judge"}:
             quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
         return self.view().answered(event.context, event.calls, event.scores, quality)
 
@@ -237,12 +241,12 @@ class LearnerState:
         self._check(event.calls)
         if len(event.calls) != len(event.qualities) or not all(0.0 <= q <= 1.0 for q in event.qualities):
             raise InvalidObservation(f"every recorded call needs a quality in [0, 1], got {event.qualities}")
-        arms = [self._index(call.arm) for call in event.calls]
+        arms = [self._positions[call.arm] for call in event.calls]
         view = self.view()
         answers = Answers.of(
             tuple(arms),
             [call.group for call in event.calls],
-            quality=view.quality.predict(event.context).mean,
+            quality=view.quality.mean(event.context),
             evidence=np.zeros(len(arms)),
             joint=view.joint,
         )
@@ -281,7 +285,7 @@ class LearnerState:
         self.shares *= 0.99
         answered = [c for c in event.calls if c.step == event.answered_step]
         for call in answered:
-            self.shares[self._index(call.arm)] += 0.01
+            self.shares[self._positions[call.arm]] += 0.01
         self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
         self._make_room(len(self.taxonomy.names))
         if self.requests % LOOK_AROUND_EVERY == 0:
@@ -319,16 +323,8 @@ class LearnerState:
         self.deviation[index] = np.sqrt(DEVIATION_GAMMA * before + (1.0 - DEVIATION_GAMMA) * moved**2)
 
     def _check(self, calls: tuple[Call, ...]) -> None:
-        if unknown := [call.arm for call in calls if not self._knows(call.arm)]:
+        if unknown := [call.arm for call in calls if call.arm not in self._positions]:
             raise InvalidObservation(f"these arms were never in the pool: {', '.join(sorted(unknown))}")
-
-    def _knows(self, arm_id: str) -> bool:
-        if len(self._positions) != len(self.arms):
-            self._positions = {arm.id: i for i, arm in enumerate(self.arms)}
-        return arm_id in self._positions
-
-    def _index(self, arm_id: str) -> int:
-        return self._positions[arm_id] if self._knows(arm_id) else -1
 
     # -- for readers ------------------------------------------------------------------------------------------------
 
@@ -343,6 +339,7 @@ class LearnerState:
         budget = self.controller.objective.value if self.controller.objective.kind == "budget" else None
         return View(
             arms=tuple(self.arms),
+            positions=self._positions,
             feature_version=self.features.version,
             taxonomy=self.taxonomy,
             quality=self.quality.view(),

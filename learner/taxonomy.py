@@ -53,8 +53,9 @@ class Taxonomy:
             components: Whitened principal components of a query, shape (p,).
         """
         cosine = self.centroids @ directions(components * self.scale)
-        weight = np.exp(SHARPNESS * (cosine - cosine.max()))
-        return weight / weight.sum(), float(np.clip(cosine.max(), 0.0, 1.0))
+        best = float(cosine.max())
+        weight = np.exp(SHARPNESS * (cosine - best))
+        return weight / weight.sum(), min(max(best, 0.0), 1.0)
 
     def grow(self, components: FloatArray, familiarity: float) -> Taxonomy:
         """Let one query count towards a new category where it is unfamiliar; returns the taxonomy after it.
@@ -80,10 +81,11 @@ class Taxonomy:
             sums[nearest] += direction
             counts[nearest] += 1.0
             return sums, counts
-        if len(sums) >= MAX_PROVISIONAL:
-            kept = np.delete(np.arange(len(sums)), int(counts.argmin()))
-            sums, counts = sums[kept], counts[kept]
-        return np.vstack([sums, direction]), np.append(counts, 1.0)
+        if len(sums) < MAX_PROVISIONAL:
+            return np.vstack([sums, direction]), np.append(counts, 1.0)
+        weakest = int(counts.argmin())
+        sums[weakest], counts[weakest] = direction, 1.0
+        return sums, counts
 
     def _promote(self, provisional: FloatArray, recurrences: FloatArray, ripe: int) -> Taxonomy:
         centroid = directions(provisional[ripe])

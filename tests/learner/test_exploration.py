@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from learner.exploration import DAY_S, Ledger, floors_for, mix_with_floor, shadow_arms
+from learner.exploration import DAY_S, Ledger, draw, floors_for, mix_with_floor, shadow_arms
 from learner.types import FloatArray
 
 
@@ -59,6 +59,18 @@ def test_floors_cost_no_more_than_their_allowance(
     assert (floors >= 0.0).all()
     assert floors.sum() <= most + 1e-12
     assert float(floors @ np.maximum(extra, 0.0)) <= allowance + 1e-12
+
+
+@given(arrays(float, 4, elements=st.floats(0.0, 1.0)).filter(lambda p: p.sum() > 0.1), st.integers(0, 1_000))
+def test_what_is_drawn_is_possible_and_the_same_as_numpys_own_choice(weights: FloatArray, seed: int) -> None:
+    probabilities = weights / weights.sum()
+    drawn = draw(probabilities, np.random.default_rng(seed))
+    assert probabilities[drawn] > 0.0
+    assert drawn == np.random.default_rng(seed).choice(4, p=probabilities)
+
+
+def test_an_allowance_too_small_for_any_call_explores_nothing() -> None:
+    assert not floors_for(extra_usd=np.zeros(2), uncertainty=np.full(2, 0.5), allowance_usd=2e-311).any()
 
 
 def test_uncertain_and_cheap_arms_are_explored_more() -> None:
