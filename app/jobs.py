@@ -5,6 +5,7 @@ the logged comparisons and writes a candidate, or promotes it where its gain is 
 content after thirty days and idempotency keys after seven.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,11 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.errors import NotFound
 from app.learning import Learning
 from app.registry import CHALLENGER, CHAMPION, Registry
-from app.replay import served_of
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.journal import Journal
-from learner.tuning import retune
+from learner.tuning import LEAST_COMPARISONS, retune
 
 DAY_S = 86_400
 SNAPSHOT_EVERY_S = 60
@@ -110,16 +110,17 @@ class Jobs:
     async def retune(self) -> dict[str, Any]:
         """Search the parameters on the comparisons in memory; promote a candidate only where its gain is certain."""
         view = self.learning.view
-        recent = [served_of(logged, view.feature_version) for logged in self.learning.recent]
-        best = retune(view, [served for served in recent if served is not None])
+        # Some seconds of work on values that never change: a thread, so that requests do not wait for it.
+        best = await asyncio.to_thread(retune, view, self.learning.comparisons())
         if best is None:
-            return {"candidate": None, "reason": "too few comparisons of three models or more"}
-        promoted = best.low > 0.0
-        metrics = {"utility": best.utility, "gain": best.gain, "gain_low": best.low, "comparisons": best.comparisons}
+            return {"candidate": None, "reason": f"fewer than {LEAST_COMPARISONS} comparisons of three models or more"}
+        promoted = best.gain.low > 0.0
+        metrics = {"gain": best.gain.mean, "gain_low": best.gain.low, "comparisons": best.comparisons}
         if promoted:
             await self.journal.append(Entry("policy", best.parameters.name, self.clock(), asdict(best.parameters)))
         version = await self.registry.publish(best.parameters, metrics, alias=CHAMPION if promoted else CHALLENGER)
-        return {"candidate": best.parameters.name, "promoted": promoted, "mlflow_version": version} | metrics
+        found = {"candidate": best.parameters.name, "parameters": asdict(best.parameters), "promoted": promoted}
+        return found | {"mlflow_version": version} | metrics
 
     async def expire(self) -> dict[str, Any]:
         """Forget stored prompts, answers and comments after thirty days, idempotency keys after seven."""

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.replay import to_events
+from app.replay import served_of, to_events
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.repository import Logged
@@ -24,6 +24,7 @@ from learner.features import Features
 from learner.policy import View
 from learner.report import report
 from learner.state import LearnerState
+from learner.tuning import Comparison, answered_arms, compared
 
 SLICE = 4
 REMEMBERED = 5_000
@@ -192,10 +193,10 @@ class Learning:
         """Describe what has been learned, for the administrator."""
         return report(self._state)
 
-    @property
-    def recent(self) -> list[Logged]:
-        """Inferences still in memory, oldest first."""
-        return list(self._recent.values())
+    def comparisons(self) -> list[Comparison]:
+        """Return the inferences still in memory that several models answered, oldest first."""
+        told = (served_of(logged, self.features.version) for logged in self._recent.values())
+        return [compared(self._state, served) for served in told if served and len(answered_arms(served)) > 1]
 
 
 def with_rows(logged: Logged, entry: Entry, before: Logged | None = None) -> Logged:

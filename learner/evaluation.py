@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from learner.types import FloatArray
+
+Number = TypeVar("Number", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Estimate:
     effective_n: float
 
 
-def _estimate(values: FloatArray, effective_n: float) -> Estimate:
+def estimate(values: FloatArray, effective_n: float) -> Estimate:
+    """Return the mean of independent values, shape (n,), with its normal interval; infinite for a single one."""
     mean = float(values.mean())
     half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
     return Estimate(mean, mean - half, mean + half, effective_n)
@@ -44,7 +48,7 @@ def replay(rewards: FloatArray, agrees: FloatArray) -> Estimate:
         agrees: 1 where the policy's choice is the logged one, else 0, shape (n,).
     """
     kept = rewards[agrees > 0]
-    return _estimate(kept, float(len(kept))) if len(kept) else Estimate(math.nan, 0.0, 1.0, 0.0)
+    return estimate(kept, float(len(kept))) if len(kept) else Estimate(math.nan, 0.0, 1.0, 0.0)
 
 
 def ips(rewards: FloatArray, target: FloatArray, logged: FloatArray) -> Estimate:
@@ -56,7 +60,7 @@ def ips(rewards: FloatArray, target: FloatArray, logged: FloatArray) -> Estimate
         logged: Logged propensities, in (0, 1], shape (n,).
     """
     weights = target / logged
-    return _estimate(rewards * weights, effective_sample_size(weights))
+    return estimate(rewards * weights, effective_sample_size(weights))
 
 
 def snips(rewards: FloatArray, target: FloatArray, logged: FloatArray) -> Estimate:
@@ -81,7 +85,13 @@ def doubly_robust(
         policy_value: Predicted reward of the policy, Σ_a π(a|x) q̂(x, a), shape (n,).
     """
     weights = target / logged
-    return _estimate(policy_value + weights * (rewards - model), effective_sample_size(weights))
+    values = corrected(policy_value, reward=rewards, model=model, weight=weights)
+    return estimate(values, effective_sample_size(weights))
+
+
+def corrected(value: Number, *, reward: Number, model: Number, weight: Number) -> Number:
+    """Correct a model's value of a policy by the weighted residual of what was logged (Dudík et al. 2014, eq. 3.3)."""
+    return value + weight * (reward - model)
 
 
 def interpolation(costs_usd: FloatArray, qualities: FloatArray, at_usd: float) -> float:

@@ -91,3 +91,8 @@ def believed(rated: Rated, before: float) -> float:
         return rated.reward
     said = logit(1.0 - THUMB_FLIP)
     return sigmoid(logit(before) + (said if rated.reward >= 0.5 else -said))
+
+
+def unflipped(thumb: float) -> float:
+    """Correct a thumb, 0 or 1, for those pressed by mistake: its mean over many is then that of the quality."""
+    return (thumb - THUMB_FLIP) / (1.0 - 2.0 * THUMB_FLIP)

@@ -8,7 +8,7 @@ same view, context, limits and generator give the same decision. `decide` choose
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from learner.exploration import TEMPERATURE, draw, floors_for, mix_with_floor, s
 from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
 from learner.pool import Arm, eligible, serving
-from learner.quality import Belief, QualityView
+from learner.quality import Belief, Predictor
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
@@ -78,7 +78,7 @@ class View:
     positions: Mapping[str, int]
     feature_version: str
     taxonomy: Taxonomy
-    quality: QualityView
+    quality: Predictor
     cost: CostView
     stacker: StackerView
     joint: JointView
@@ -103,6 +103,13 @@ class View:
         if context.version != self.feature_version:
             raise FeatureMismatch(f"the context has features {context.version}, this state {self.feature_version}")
 
+    def _sharpened(self, quality: FloatArray) -> FloatArray:
+        """Draw beliefs about one query nearer to the arms' means, or away from them, as re-tuning found best."""
+        if self.parameters.sharpness == 1.0:
+            return quality
+        moved = self.quality.means + self.parameters.sharpness * (quality - self.quality.means)
+        return np.minimum(np.maximum(moved, 0.02), 0.98)
+
     def prospects(self, context: Context, limits: Limits, quality: FloatArray) -> Prospects:
         """Collect what is believed of every arm on one query, for the cascade; `quality` as predicted, shape (m,)."""
         comparable = float(self.comparability[: len(context.categories)] @ context.categories)
@@ -126,7 +133,8 @@ class View:
         """
         self.check(context)
         allowed = eligible(self.arms, limits)
-        belief = self.quality.predict(context)
+        found = self.quality.predict(context)
+        belief = replace(found, mean=self._sharpened(found.mean))
         prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
@@ -225,7 +233,7 @@ class View:
             calls: All calls of the request so far, at least one of them answered.
             scores: The judges' scores of these answers.
         """
-        quality = self.quality.mean(context)
+        quality = self._sharpened(self.quality.mean(context))
         answered = self.answered(context, calls, scores, quality)
         best, right = answered.answers.best, answered.right
         stop = Stop(answered.steps[best], float(right[best]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -57,6 +58,44 @@ class Belief:
     mean: FloatArray
     variance: FloatArray
     is_contextual: bool
+
+
+class Predictor(Protocol):
+    """What a policy asks of quality; `means` is that of each arm over all queries, shape (m,)."""
+
+    @property
+    def means(self) -> FloatArray:
+        """Quality of each arm over all queries, shape (m,)."""
+        ...
+
+    def predict(self, context: Context) -> Belief:
+        """Believe something about every arm's quality on a query."""
+        ...
+
+    def mean(self, context: Context) -> FloatArray:
+        """Return every arm's quality on a query, shape (m,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Believed:
+    """What was believed of one query: stands in for a `QualityView` where a policy is replayed on that query.
+
+    Args:
+        means: Quality of each arm over all queries, shape (m,).
+        quality: Quality of each arm on this query, shape (m,).
+    """
+
+    means: FloatArray
+    quality: FloatArray
+
+    def predict(self, context: Context) -> Belief:  # noqa: ARG002 - a Predictor's signature
+        """Return what was believed; its variance does not matter where nothing is explored."""
+        return Belief(self.quality, np.zeros(len(self.quality)), is_contextual=False)
+
+    def mean(self, context: Context) -> FloatArray:  # noqa: ARG002 - a Predictor's signature
+        """Return what was believed, shape (m,)."""
+        return self.quality
 
 
 @dataclass(frozen=True)

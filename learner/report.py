@@ -31,7 +31,7 @@ def report(state: LearnerState) -> dict[str, Any]:
             "drift_threshold": THRESHOLD,
         },
         "agreement": {"spread": view.joint.spread, "coincidence": view.joint.coincidence},
-        "context_weight": dict(zip(("familiar", "unfamiliar"), view.quality.gates, strict=True)),
+        "context_weight": dict(zip(("familiar", "unfamiliar"), state.quality.gates(), strict=True)),
         "categories": list(state.taxonomy.names),
         "calibration": {"ece": state.stacker.calibration.ece, "n": int(state.stacker.calibration.count.sum())},
         "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
@@ -46,12 +46,12 @@ def _reason(observations: int) -> str:
 
 
 def _models(state: LearnerState) -> dict[str, Any]:
-    view = state.view()
+    quality = state.quality.view()
     calls = state.cost.calls.sum(axis=1)
     tokens = state.cost.output_tokens.sum(axis=1)
     rows = {}
     for i, arm in enumerate(state.arms):
-        mean, count = float(view.quality.means[i]), float(view.quality.counts[i])
+        mean, count = float(quality.means[i]), float(quality.counts[i])
         seen = max(float(calls[i]), 1e-9)
         into, out = float(state.cost.input_tokens[i]) / seen, float(tokens[i]) / seen
         rows[arm.id] = {

@@ -72,12 +72,14 @@ class Parameters:
         version: Counts up with every promoted set.
         depth: Most arms asked for one request.
         margin: Quality that one more call must gain beyond its price, in [0, 1].
+        sharpness: Factor on how far a belief about one query lies from the arm's mean: 1 as learned, 0 the mean alone.
         shadow_arms: Most arms of one background comparison.
     """
 
     version: int = 1
     depth: int = 3
     margin: float = 0.002
+    sharpness: float = 1.0
     shadow_arms: int = 3
 
     @property
