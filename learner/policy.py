@@ -72,7 +72,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is."""
+    """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
+
+    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
+    """
 
     arms: tuple[Arm, ...]
     positions: Mapping[str, int]
@@ -85,6 +88,7 @@ class View:
     deviations: FloatArray
     comparability: FloatArray
     lambda_: float
+    lambdas: Mapping[str, float]
     upsides: FloatArray
     allowance_usd: float
     request_usd: float
@@ -103,6 +107,10 @@ class View:
         if context.version != self.feature_version:
             raise FeatureMismatch(f"the context has features {context.version}, this state {self.feature_version}")
 
+    def price(self, limits: Limits) -> float:
+        """Return the price of money for a request, in quality per USD: its account's λ times its dial."""
+        return self.lambdas.get(limits.account or "", self.lambda_) * limits.price_factor
+
     def _sharpened(self, quality: FloatArray) -> FloatArray:
         """Draw beliefs about one query nearer to the arms' means, or away from them, as re-tuning found best."""
         if self.parameters.sharpness == 1.0:
@@ -117,7 +125,7 @@ class View:
             quality=quality,
             deviation=self.deviations,
             cost_usd=self.cost.predict(context),
-            lambda_=self.lambda_ * limits.price_factor,
+            lambda_=self.price(limits),
             comparable=comparable,
             joint=self.joint,
             depth=min(limits.depth or self.parameters.depth, self.parameters.depth),
@@ -258,7 +266,7 @@ class View:
             costs_usd: Price of one opinion of each judge.
             limits: The request's limits (its dial scales λ).
         """
-        price = self.lambda_ * limits.price_factor
+        price = self.price(limits)
         weights = {j: self.stacker.weights.get(f"judge:{j}", 0.5) for j in costs_usd}
         return [j for j, usd in costs_usd.items() if worth_usd(p=right, weight=weights[j], lambda_=price) > usd]
 

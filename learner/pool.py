@@ -34,6 +34,11 @@ class Arm:
     is_routable: bool = True
     state: ArmState = "registered"
 
+    @property
+    def prices(self) -> tuple[float, float]:
+        """USD per million input and output tokens."""
+        return self.input_usd_per_mtok, self.output_usd_per_mtok
+
     def cost_usd(self, input_tokens: float, output_tokens: float) -> float:
         """Price of one call in USD."""
         return (input_tokens * self.input_usd_per_mtok + output_tokens * self.output_usd_per_mtok) / 1e6

@@ -14,13 +14,13 @@ MIN_OBSERVATIONS = 20
 
 def report(state: LearnerState) -> dict[str, Any]:
     """Describe a state: every model's quality with its interval, the judges' weights, thresholds and alarms."""
-    view = state.view()
+    view, objective = state.view(), state.accounts.everybody.objective
     return {
         "observations": state.observations,
         "requests": state.requests,
         "lambda": view.lambda_,
         "policy": state.parameters.name,
-        "objective": {"kind": state.controller.objective.kind, "value": state.controller.objective.value},
+        "objective": {"kind": objective.kind, "value": objective.value},
         "reason": _reason(state.observations),
         "models": _models(state),
         "judges": _judges(state),

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from learner import drift
+from learner.accounts import Accounts
 from learner.budget import Controller
 from learner.cost import Cost
 from learner.errors import SnapshotIncompatible
@@ -33,7 +34,7 @@ from learner.state import LearnerState, Lesson
 from learner.taxonomy import Taxonomy
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 1
+SCHEMA = 2
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -47,7 +48,7 @@ def dump(state: LearnerState) -> bytes:
         "features": state.features.version,
         "arms": [asdict(arm) | {"capabilities": sorted(arm.capabilities)} for arm in state.arms],
         "categories": state.taxonomy.names,
-        "controller": asdict(state.controller),
+        "accounts": asdict(state.accounts),
         "ledger": asdict(state.ledger),
         "parameters": asdict(state.parameters),
         "stacker_features": state.stacker.logistic.columns.names,
@@ -109,12 +110,11 @@ def load(body: bytes, features: Features) -> LearnerState:
 
 def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: Features) -> LearnerState:
     arms = [Arm(**arm | {"capabilities": frozenset(arm["capabilities"])}) for arm in manifest["arms"]]
-    objective = Objective(**manifest["controller"].pop("objective"))
     state = LearnerState(
         features=features,
         taxonomy=Taxonomy(tuple(manifest["categories"]), *(arrays[f"taxonomy.{n}"] for n in TAXONOMY_ARRAYS)),
         quality=_quality(arms, arrays, features.size),
-        controller=Controller(objective, **manifest["controller"]),
+        accounts=_accounts(manifest["accounts"]),
         ledger=Ledger(**manifest["ledger"]),
         parameters=Parameters(**manifest["parameters"]),
         cost=_cost(arms, arrays),
@@ -131,6 +131,14 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
     for name in STATE_ARRAYS:
         setattr(state, name, arrays[f"state.{name}"])
     return state
+
+
+def _accounts(values: dict[str, Any]) -> Accounts:
+    return Accounts(_controller(values["everybody"]), {a: _controller(own) for a, own in values["own"].items()})
+
+
+def _controller(values: dict[str, Any]) -> Controller:
+    return Controller(**{**values, "objective": Objective(**values["objective"])})
 
 
 def _lesson_values(lesson: Lesson) -> list[Any]:

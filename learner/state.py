@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from learner.budget import Controller
+from learner.accounts import Accounts
+from learner.budget import Controller, clip_lambda
 from learner.cascade import Answers, Prospects, upsides
 from learner.cost import Cost
 from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
 from learner.errors import InvalidObservation
-from learner.exploration import Ledger
+from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.judges import Stacker
@@ -27,6 +28,7 @@ from learner.policy import Answered, View
 from learner.pool import SERVING, Arm
 from learner.quality import UNLABELLED, Label, Quality
 from learner.taxonomy import Taxonomy
+from learner.traffic import Traffic
 from learner.types import (
     Call,
     Context,
@@ -49,6 +51,7 @@ DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 LOOK_AROUND_EVERY = 50
 UNKNOWN_UPSIDE = 0.05
+ENOUGH_FOR_CURVE = 200
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class LearnerState:
     features: Features
     taxonomy: Taxonomy
     quality: Quality
-    controller: Controller
+    accounts: Accounts
     ledger: Ledger
     parameters: Parameters = field(default_factory=Parameters)
     cost: Cost = field(default_factory=Cost)
@@ -101,7 +104,7 @@ class LearnerState:
             features=features,
             taxonomy=features.seeds,
             quality=Quality(features.size),
-            controller=Controller.of(objective, scale_usd=1e-3),
+            accounts=Accounts(Controller.of(objective, scale_usd=1e-3)),
             ledger=Ledger(max_explore_share, max_explore_usd_per_day),
         )
         state.comparable = np.zeros((2, len(state.taxonomy.names)))
@@ -121,8 +124,8 @@ class LearnerState:
         match event:
             case PoolChanged(arm):
                 self._set_arm(arm)
-            case ObjectiveChanged(objective):
-                self._set_objective(objective)
+            case ObjectiveChanged(objective, account):
+                self._set_objective(objective, account)
             case ParametersChanged(parameters):
                 self.parameters = parameters
             case Served():
@@ -137,32 +140,67 @@ class LearnerState:
 
     def _set_arm(self, arm: Arm) -> None:
         index = self._positions.get(arm.id, len(self.arms))
-        categories = len(self.taxonomy.names)
-        if index == len(self.arms):
-            self.arms.append(arm)
-            # A new mapping, since views hold the old one.
-            self._positions = {**self._positions, arm.id: index}
-            self.deviation = np.append(self.deviation, 0.0)
-            self.shares = np.append(self.shares, 0.0)
-            self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
-        else:
-            known = self.arms[index].state
-            # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
-            keeps = arm.state == "registered" and known in SERVING
-            self.arms[index] = replace(arm, state=known) if keeps else arm
-        self.quality.set_arm(index, arm, categories)
-        self.cost.set_arm(index, arm, categories)
-
-    def _set_objective(self, objective: Objective) -> None:
-        if objective == self.controller.objective:
+        if index < len(self.arms):
+            self._patch_arm(index, arm)
             return
+        self.arms.append(arm)
+        # A new mapping, since views hold the old one.
+        self._positions = {**self._positions, arm.id: index}
+        self.deviation = np.append(self.deviation, 0.0)
+        self.shares = np.append(self.shares, 0.0)
+        self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
+        self._tell_arm(index)
+
+    def _patch_arm(self, index: int, arm: Arm) -> None:
+        """Take what the operator says of a known arm; a new price moves every λ as the curve of spend foretells."""
+        known = self.arms[index]
+        before = self._lambdas_on_curve() if known.prices != arm.prices else {}
+        # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
+        keeps = arm.state == "registered" and known.state in SERVING
+        self.arms[index] = replace(arm, state=known.state) if keeps else arm
+        self._tell_arm(index)
+        self._view = None
+        after = self._lambdas_on_curve() if before else {}
+        for account, lambda_ in after.items():
+            controller = self.accounts.of(account)
+            controller.lambda_ = clip_lambda(controller.lambda_ * lambda_ / before[account])
+
+    def _tell_arm(self, index: int) -> None:
+        categories = len(self.taxonomy.names)
+        self.quality.set_arm(index, self.arms[index], categories)
+        self.cost.set_arm(index, self.arms[index], categories)
+
+    # -- the price of money ---------------------------------------------------------------------------------------
+
+    def _set_objective(self, objective: Objective | None, account: str | None) -> None:
+        if self.accounts.has(account, objective):
+            return
+        self.accounts.set(account, None if objective is None else self._started(objective))
+        if account is None:
+            self._advance()
+
+    def _started(self, objective: Objective) -> Controller:
+        """Return a controller for an objective, its λ where the curve of spend meets the budget, if that is known."""
         usd = [arm.cost_usd(200, 250) for arm in self.arms if arm.is_routable]
-        self.controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
-        self._advance()
+        controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
+        if objective.kind == "budget" and self.requests >= ENOUGH_FOR_CURVE:
+            controller.lambda_ = self._lambda_on_curve(float(objective.value or 0.0))
+        return controller
+
+    def _lambdas_on_curve(self) -> dict[str | None, float]:
+        """Return the λ at which beliefs meet each budget, by account; nothing before beliefs are worth the name."""
+        if self.requests < ENOUGH_FOR_CURVE:
+            return {}
+        return {account: self._lambda_on_curve(usd) for account, usd in self.accounts.budgets_usd.items()}
+
+    def _lambda_on_curve(self, budget_usd: float) -> float:
+        chars = float(self.cost.chars.sum() / max(self.cost.calls.sum(), 1.0))
+        traffic = Traffic(self.comparable[0], self.quality.view().cells, round(chars))
+        return traffic.lambda_for(self.view(), budget_usd * (1.0 - MARGIN * self.ledger.max_share))
 
     def _advance(self) -> None:
         """Let exploration spend before any request was paid, so that the first comparisons come early."""
-        objective = self.controller.objective
+        objective = self.accounts.everybody.objective
         if objective.kind == "budget":
             self.ledger.advance_usd = ADVANCE_REQUESTS * self.ledger.max_share * float(objective.value or 0.0)
 
@@ -174,7 +212,9 @@ class LearnerState:
         usd = sum(call.cost_usd for call in fresh)
         explored = sum(c.cost_usd for c in fresh if c.explored or c.purpose in ("shadow", "quiz", "probe"))
         self.ledger.spend(usd=usd, explored_usd=explored, at_s=at_s)
-        self.controller.settle(spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request))
+        self.accounts.of(event.account).settle(
+            spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
+        )
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
@@ -184,7 +224,7 @@ class LearnerState:
 
     def _served_quality(self, event: Served) -> float:
         """Believed quality of the answer; only a quality floor has to know it."""
-        if self.controller.objective.kind != "quality_floor" or event.answered_step is None:
+        if self.accounts.of(event.account).objective.kind != "quality_floor" or event.answered_step is None:
             return 0.0
         return float(self.view().answered(event.context, event.calls, event.scores).right.max(initial=0.0))
 
@@ -296,19 +336,22 @@ class LearnerState:
         means, counts = self.quality.means()
         costs = self.cost.means_usd()
         self.arms = next_states(self.arms, means, counts, costs)
-        kept = [i for i, arm in enumerate(self.arms) if arm.is_routable and arm.state in SERVING]
         seen, comparable = self.comparable.sum(axis=1)
         typical = Prospects(
             quality=means,
             deviation=self.deviation,
             cost_usd=costs,
-            lambda_=self.controller.lambda_,
+            lambda_=self.accounts.everybody.lambda_,
             comparable=float((comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR)),
             joint=self.joint.view(),
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
-        self.upsides = upsides(typical, np.sqrt(means * (1.0 - means) / (counts + 1.0)), kept)
+        self.upsides = upsides(
+            typical,
+            np.sqrt(means * (1.0 - means) / (counts + 1.0)),
+            [i for i, arm in enumerate(self.arms) if arm.is_routable and arm.state in SERVING],
+        )
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
@@ -336,7 +379,8 @@ class LearnerState:
 
     def _publish(self) -> View:
         seen, comparable = self.comparable
-        budget = self.controller.objective.value if self.controller.objective.kind == "budget" else None
+        everybody = self.accounts.everybody
+        budget = everybody.objective.value if everybody.objective.kind == "budget" else None
         return View(
             arms=tuple(self.arms),
             positions=self._positions,
@@ -348,9 +392,10 @@ class LearnerState:
             joint=self.joint.view(),
             deviations=self.deviation.copy(),
             comparability=(comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR),
-            lambda_=self.controller.lambda_,
+            lambda_=everybody.lambda_,
+            lambdas=self.accounts.lambdas,
             upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
-            request_usd=budget or self.controller.spent_usd / max(self.controller.requests, 1.0),
+            request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
         )

@@ -50,7 +50,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request allows: hard filters in front of the learner, and its dial between quality and cost."""
+    """What one request allows: hard filters in front of the learner, and its dial between quality and cost.
+
+    `account` names whose objective rules it; one without an objective of its own has everybody's.
+    """
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -62,6 +65,7 @@ class Limits:
     explore: bool = True
     price_factor: float = 1.0
     unavailable: frozenset[str] = frozenset()
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Served:
     fresh: tuple[int, ...]
     is_request: bool = True
     propensity: float = 1.0
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +192,10 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveChanged:
-    """The operator set another objective."""
+    """The operator set another objective: everybody's, or that of one account, which None takes away again."""
 
-    objective: Objective
+    objective: Objective | None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def test_the_believed_ranking_is_right_after_1200_queries(simulators: list[Simul
 def test_spend_background_included_is_within_5_percent_of_the_budget(simulators: list[Simulator]) -> None:
     for one in simulators:
         assert one.spent_usd / QUERIES == pytest.approx(BUDGET_USD, rel=0.05)
-        assert one.learner.controller.spent_usd == pytest.approx(one.spent_usd)
+        assert one.learner.accounts.everybody.spent_usd == pytest.approx(one.spent_usd)
 
 
 @pytest.mark.slow

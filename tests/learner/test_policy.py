@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from learner.errors import FeatureMismatch, NoEligibleArm
 from learner.exploration import Ledger
 from learner.policy import Ask, Stop, View, stage_of
-from learner.quality import Belief
+from learner.quality import Belief, QualityView
 from learner.state import LearnerState
 from learner.types import Call, Limits, Parameters
 from tests.learner.conftest import ARMS, TEXTS, arm, called, context, state, traffic
@@ -61,6 +61,7 @@ def test_arms_are_drawn_as_often_as_their_propensity_says() -> None:
 
 def preferring(view: View, name: str) -> View:
     """The view with qualities such that one arm is clearly preferred at depth 1."""
+    assert isinstance(view.quality, QualityView)
     cells = np.full_like(view.quality.cells, 0.3)
     cells[view.index(name)] = 0.95
     quality = replace(view.quality, cells=cells, gates=(0.0, 0.0))

@@ -36,7 +36,7 @@ def test_models_are_reported_as_they_are_believed() -> None:
         assert row["latency_s"] == pytest.approx(0.5)
     assert told["lambda"] == view.lambda_
     assert told["agreement"] == {"spread": view.joint.spread, "coincidence": view.joint.coincidence}
-    assert told["context_weight"] == dict(zip(("familiar", "unfamiliar"), view.quality.gates, strict=True))
+    assert told["context_weight"] == dict(zip(("familiar", "unfamiliar"), learner.quality.gates(), strict=True))
     assert sum(row["share"] for row in told["models"].values()) == pytest.approx(1.0 - 0.99**80)
 
 

@@ -183,14 +183,14 @@ def test_recorded_outcomes_are_full_labels() -> None:
     mean = learner.view().quality.means
     assert mean[0] > 0.9
     assert mean[2] < 0.2
-    assert learner.controller.spent_usd == learner.ledger.total_usd == 0.0
+    assert learner.accounts.everybody.spent_usd == learner.ledger.total_usd == 0.0
 
 
 def test_background_work_is_spend_but_no_request() -> None:
     shadow = called("large", 0, 0, purpose="shadow", cost_usd=3e-4)
     learner = folded(replace(served(shadow), is_request=False))
-    assert (learner.requests, learner.controller.requests) == (0, 0.0)
-    assert learner.controller.spent_usd == learner.ledger.explored_usd == pytest.approx(3e-4)
+    assert (learner.requests, learner.accounts.everybody.requests) == (0, 0.0)
+    assert learner.accounts.everybody.spent_usd == learner.ledger.explored_usd == pytest.approx(3e-4)
 
 
 def test_only_fresh_calls_are_billed() -> None:
@@ -215,11 +215,11 @@ def test_a_request_that_was_never_called_is_a_request() -> None:
 def test_the_same_objective_again_keeps_the_price_of_money() -> None:
     budget = ObjectiveChanged(Objective("budget", 2e-4))
     learner = folded(budget, *(served(*ANSWERS, name=f"q{i}") for i in range(5)))
-    before = learner.controller
+    before = learner.accounts.everybody
     folded(budget, into=learner)
-    assert learner.controller is before
+    assert learner.accounts.everybody is before
     folded(ObjectiveChanged(Objective("budget", 3e-4)), into=learner)
-    assert learner.controller.requests == 0.0
+    assert learner.accounts.everybody.requests == 0.0
 
 
 def test_a_budget_advances_the_first_exploration() -> None:
