@@ -1,29 +1,28 @@
-"""The command line: `serve`, `learn` and `migrate` work on the database, the rest are clients of a running service."""
+"""The command line: `serve`, `learn` and `migrate` work on the database, the rest, in `app.client`, on a service."""
 
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import httpx
 import typer
 import uvicorn
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from app import config_file
+from app.client import JsonOption, fail, feedback, keys_app, models_app, out
 from app.errors import AppError, ConfigError
 from app.main import create_app
 from app.pool import endpoint_of
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
-from app.storage.engine import database_url, hold
+from app.storage import repository
+from app.storage.engine import database_url, hold, open_engine
 from app.storage.errors import StorageError
 from app.storage.migrate import migrate as migrate_database
 from app.telemetry import configure_logging
@@ -32,19 +31,16 @@ from app.warm_start import UnusableData, entries, read_outcomes, unknown_models
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Headrace routes LLM requests and learns from feedback."
 )
-models_app = typer.Typer(no_args_is_help=True, help="The pool of a running service.")
 config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
+app.command()(feedback)
 
 T = TypeVar("T")
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (HEADRACE_CONFIG).")]
-UrlOption = Annotated[str | None, typer.Option("--url", help="Address of the service (HEADRACE_URL).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-out = Console()
 
 
 def main() -> None:
@@ -56,12 +52,6 @@ def main() -> None:
 def prepare() -> None:
     """Route LLM requests to the cheapest models that answer them well, and learn from feedback."""
     configure_logging()
-
-
-def fail(message: str, code: int = 1) -> NoReturn:
-    """End with a message on standard error."""
-    Console(stderr=True).print(message, style="bold red", markup=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 @contextmanager
@@ -92,14 +82,25 @@ def serve(
         url = database_url(settings.storage.url, environment.data_dir)
         with hold(url):
             migrate_database(url)
+            needs_loopback = asyncio.run(is_open(settings, environment))
         for entry in settings.models:
             endpoint_of(entry, os.environ)
-    if environment.admin_key is None:
+    if needs_loopback:
         if host not in LOOPBACK:
             fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)
         Console(stderr=True).print("No key is configured: the service is open, on loopback only.", style="yellow")
     application = create_app(lambda: open_service(settings, environment, os.environ))
     uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False, proxy_headers=False)
+
+
+async def is_open(settings: Settings, environment: Environment) -> bool:
+    """Tell whether there is no valid key, neither in the environment nor in the migrated database."""
+    engine = open_engine(database_url(settings.storage.url, environment.data_dir))
+    try:
+        stored = any(row.revoked_at is None for row in await repository.list_keys(engine))
+        return environment.admin_key is None and not stored
+    finally:
+        await engine.dispose()
 
 
 @app.command()
@@ -160,6 +161,13 @@ async def teach(settings: Settings, environment: Environment, data: Path) -> dic
     return {"queries": logged, "observations": report["observations"], "unknown_models": unknown}
 
 
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of `size`, the last one shorter."""
+    rest = iter(items)
+    while group := list(islice(rest, size)):
+        yield group
+
+
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="A folder of recorded answers, not the default stream.")] = None,
@@ -173,95 +181,6 @@ def demo(
     from app.demo.run import DemoOptions, run
 
     raise typer.Exit(run(DemoOptions(short=short, data=data, local=local, n=n, port=port, stay=not leave)))
-
-
-# -- clients of a running service ---------------------------------------------------------------------------------
-
-
-def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
-    """Ask the running service; ends with its message where it refuses."""
-    environment = read_environment(os.environ)
-    key = environment.admin_key
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-    base = (url or environment.url).rstrip("/")
-    try:
-        reply = httpx.request(method, base + path, json=body, headers=headers, timeout=60)
-    except httpx.HTTPError as err:
-        fail(f"No service answers at {base}: {err}. Start one with `headrace serve`, or set --url")
-    if reply.status_code >= 400:
-        fail(f"{reply.status_code}: {reply.json()['error']['message']}")
-    return reply.json()
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of `size`, the last one shorter."""
-    rest = iter(items)
-    while group := list(islice(rest, size)):
-        yield group
-
-
-def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
-    """Print JSON, or a table of rows."""
-    if as_json or not columns:
-        print(json.dumps(data, indent=None if as_json else 2))  # noqa: T201 - the command's output
-        return
-    table = Table(*columns)
-    for row in data:
-        table.add_row(*(str(row.get(name, "")) for name in columns))
-    out.print(table)
-
-
-@models_app.command("list")
-def list_models(url: UrlOption = None, json_: JsonOption = False) -> None:
-    """List the pool with states and prices."""
-    rows = call("GET", "/v1/admin/models", url)["data"]
-    show(rows, json_, ("id", "state", "provider", "price", "source"))
-
-
-@models_app.command("show")
-def show_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
-    """Show one model, and what has been learned of it."""
-    row = call("GET", f"/v1/admin/models/{model}", url)
-    show(row | {"learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
-
-
-@models_app.command("add")
-def add_model(
-    entry: Annotated[Path, typer.Argument(help="JSON or YAML file with one entry of `models`, or -.")],
-    url: UrlOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Register a model; it is explored by itself, within the budget."""
-    import yaml
-
-    try:
-        parsed = yaml.safe_load(sys.stdin.read() if str(entry) == "-" else entry.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        fail(f"{entry} cannot be read as JSON or YAML: {err}")
-    show(call("POST", "/v1/admin/models", url, parsed), json_)
-
-
-@models_app.command("retire")
-def retire_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
-    """Retire a model; its history stays."""
-    show(call("DELETE", f"/v1/admin/models/{model}", url), json_)
-
-
-@app.command()
-def feedback(
-    inference_id: str,
-    value: Annotated[str, typer.Argument(help="true, false, a number, or text.")],
-    metric: Annotated[str, typer.Option(help="Name of the metric.")] = "thumbs",
-    url: UrlOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Send one feedback for an answer."""
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = value
-    body = {"inference_id": inference_id, "metric_name": metric, "value": parsed}
-    show(call("POST", "/v1/feedback", url, body), json_)
 
 
 @config_app.command("check")

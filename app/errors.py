@@ -11,6 +11,7 @@
     ├─ Conflict                  409     invalid_request_error  conflict
     ├─ TooLarge                  413     invalid_request_error  request_too_large
     ├─ Unprocessable             422     invalid_request_error
+    ├─ BudgetExceeded            429     insufficient_quota     budget_exceeded
     ├─ InternalError             500     server_error           internal_error
     ├─ UpstreamFailed            502     upstream_error         upstream_failed
     │  ├─ UpstreamTimeout        504     upstream_error         upstream_timeout
@@ -128,6 +129,14 @@ class Unprocessable(AppError):
 
     status = 422
     type = "invalid_request_error"
+
+
+class BudgetExceeded(AppError):
+    """The hard limit of the key is used up."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "budget_exceeded"
 
 
 class InternalError(AppError):

@@ -153,8 +153,13 @@ class Exchange:
 
     @property
     def cost_usd(self) -> float:
-        """What the request has cost so far, judges included."""
-        return sum(row.cost_usd for row in self.rows if row.account == "request")
+        """What the request has cost so far, judges included; comparisons are not the request's."""
+        return sum(row.cost_usd for row in self.rows if row.purpose in ("answer", "judge"))
+
+    @property
+    def expected_usd(self) -> float:
+        """What its first call is expected to cost."""
+        return self.decision.costs_usd.get(self.decision.arm, 0.0)
 
     @property
     def answer_model(self) -> str | None:

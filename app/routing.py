@@ -7,11 +7,13 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from app.background import Background
+from app.budgets import Budgets
 from app.errors import AppError, BadRequest, Unavailable, UpstreamFailed, UpstreamRateLimited, UpstreamTimeout
 from app.exchange import Exchange
 from app.judging import Judging
@@ -24,7 +26,7 @@ from app.storage.journal import Journal
 from app.storage.tables import CallRow
 from learner.errors import NoEligibleArm
 from learner.features import Features
-from learner.policy import Ask, Stop
+from learner.policy import Ask, Stop, View
 from learner.types import Context, Decision, Limits
 
 
@@ -45,6 +47,7 @@ class Router:
         timeout_s: Seconds for one upstream call.
         keep_content: Store prompts and answers.
         objective: Names the objective in force.
+        budgets: What the keys may spend.
     """
 
     features: Features
@@ -59,6 +62,7 @@ class Router:
     timeout_s: float
     keep_content: bool
     objective: Callable[[], str]
+    budgets: Budgets
 
     def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
         """Decide who answers first; nothing is called yet.
@@ -85,7 +89,7 @@ class Router:
         view = self.learning.view
         if not is_routed(model):
             self.pool.entry(model)
-            return pinned(model, view.lambda_, view.parameters.name)
+            return pinned(model, view, context)
         try:
             return view.decide(context, limits, self.rng)
         except NoEligibleArm as err:
@@ -100,8 +104,23 @@ class Router:
 
         Raises:
             BadRequest: an upstream refused the request itself.
+            BudgetExceeded: the key has reached its budget; nothing is stored.
             UpstreamFailed: no model answered.
         """
+        with self.charged(exchange):
+            return await self._complete(exchange)
+
+    def charged(self, exchange: Exchange) -> AbstractContextManager[None]:
+        """Hold a request against its key's budget while it is under way, and charge it at its end.
+
+        Raises:
+            BudgetExceeded: on entering, where the budget is reached.
+        """
+        return self.budgets.charged(
+            exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
+        )
+
+    async def _complete(self, exchange: Exchange) -> Completion:
         try:
             await self._converse(exchange)
         except asyncio.CancelledError:
@@ -226,11 +245,14 @@ class Router:
         raise nobody_answered(exchange)
 
 
-def pinned(model: str, lambda_: float, policy: str) -> Decision:
+def pinned(model: str, view: View, context: Context) -> Decision:
     """Return the decision of a client that named the model."""
+    # A model that was registered a moment ago may not have reached the learner yet.
+    known = model in view.positions
+    costs_usd = {model: float(view.cost.predict(context)[view.index(model)])} if known else {}
     return Decision(
-        arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd={}, lambda_=lambda_,
-        stage="pinned", explored=False, policy_version=policy, category="",
+        arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
+        lambda_=view.lambda_, stage="pinned", explored=False, policy_version=view.parameters.name, category="",
     )  # fmt: skip
 
 

@@ -15,9 +15,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.background import Background
+from app.budgets import Budgets, period_start
 from app.feedback import Feedback
 from app.jobs import Jobs
 from app.judging import Judging
+from app.keys import Keys
 from app.learning import Learning
 from app.objective import Objectives, to_learner
 from app.pool import Pool
@@ -56,6 +58,8 @@ class Service:
     jobs: Jobs
     metrics: Metrics
     background: Background
+    keys: Keys
+    budgets: Budgets
     embedding: str
 
 
@@ -153,16 +157,17 @@ def _wire(
     journal = Journal(engine, learning.take)
     pool = Pool(journal, environ)
     objectives = Objectives(journal)
+    budgets = Budgets()
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     router = Router(
         learning.features, learning, journal, pool, calling, Judging(settings.judges, pool, timeout_s=timeout_s),
-        background, first_arm, time.time, timeout_s, keep_content, lambda: objectives.current.kind,
+        background, first_arm, time.time, timeout_s, keep_content, lambda: objectives.current.kind, budgets,
     )  # fmt: skip
     return Service(
         settings, environment, engine, journal, learning, pool, router,
         Feedback(learning, journal, settings.metrics, time.time, keep_content), objectives,
         Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        learning.features.version,
+        Keys(environment.admin_key, journal, budgets), budgets, learning.features.version,
     )  # fmt: skip
 
 
@@ -171,6 +176,10 @@ async def _start(service: Service, *, schedule: bool) -> None:
     await service.journal.open()
     service.learning.start()
     now = time.time()
+    spent_usd = await repository.spend_by_key(
+        service.engine, day=period_start("day", now), month=period_start("month", now)
+    )
+    service.keys.open(await repository.list_keys(service.engine), spent_usd, now)
     await service.pool.open(await repository.list_models(service.engine), service.settings.models, now)
     await service.objectives.open(service.engine, service.settings.objective, now)
     await service.learning.settled()

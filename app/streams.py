@@ -65,8 +65,8 @@ async def held(exchange: Exchange, answer: asyncio.Task[Completion]) -> AsyncIte
 class PassThrough:
     """One stream that cannot escalate: from the upstream to the client without delay.
 
-    Call `open` first: it finds an upstream that answers, or raises before anything was sent. Then iterate `pieces`;
-    `on_answered` is called when the whole answer has gone out.
+    `open` finds an upstream that answers, or raises before anything was sent; `on_answered` is called when the whole
+    answer has gone out.
     """
 
     def __init__(self, router: Router, exchange: Exchange, on_answered: Callable[[], object]) -> None:
@@ -79,12 +79,25 @@ class PassThrough:
         self._chunks: AsyncGenerator[Chunk, None] | None = None
         self._first: Chunk | None = None
 
-    async def open(self) -> None:
-        """Make the decision durable and wait for the first chunk, from another arm where one fails.
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        """Make the decision durable, wait for the first chunk, from another arm where one fails, and return the stream.
 
         Raises:
+            BudgetExceeded: the key has reached its budget; nothing is stored.
             AppError: nobody answers; the failure is stored.
         """
+        stream = self._stream()
+        await anext(stream)
+        return stream
+
+    async def _stream(self) -> AsyncGenerator[bytes, None]:
+        with self._router.charged(self._exchange):
+            await self._open()
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _open(self) -> None:
         exchange, router = self._exchange, self._router
         exchange.streamed = True
         opened = exchange.decision_row("open", keep_content=False)
@@ -120,7 +133,7 @@ class PassThrough:
             exchange.upstream_s += time.perf_counter() - self._began
             exchange.under_way = 1
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the stream as the client gets it, and account it however it ends."""
         try:
             async for chunk in self._relayed():
@@ -143,6 +156,8 @@ class PassThrough:
         assert self._chunks is not None  # open() came first
         assert self._first is not None
         async with aclosing(self._chunks) as chunks:
+            # Taken by open(): a stream that has begun is closed and accounted also where nobody ever reads it.
+            yield b""
             chunk: Chunk | None = self._first
             while chunk is not None:
                 self._account.add(chunk)

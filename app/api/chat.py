@@ -66,8 +66,8 @@ async def stream(http: Request, exchange: Exchange, service: Service) -> Respons
     exchange.streamed = True
     if not may_escalate(exchange):
         passing = PassThrough(service.router, exchange, lambda: told(exchange, service))
-        await while_connected(http, passing.open())
-        return StreamingResponse(passing.pieces(), media_type=EVENT_STREAM, headers=headers_of(exchange))
+        pieces = await while_connected(http, passing.open())
+        return StreamingResponse(pieces, media_type=EVENT_STREAM, headers=headers_of(exchange))
     answer = service.background.keep(service.router.complete(exchange))
     # Most answers stand within seconds: then headers tell all, and an error is an ordinary response.
     try:

@@ -1,21 +1,20 @@
-"""The gate in front of every endpoint: no request without a valid key, and no body beyond the limit.
+"""The gate in front of every endpoint: no request without a valid key of the right scope, no body beyond the limit.
 
-A key is checked before anything of the body is read.
+A key is checked, in memory, before anything of the body is read.
 """
 
-import hmac
 from collections.abc import Callable
 
 from fastapi.responses import JSONResponse
-from pydantic import SecretStr
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Unauthorized, error_body
+from app.errors import AppError, Forbidden, Unauthorized, error_body
+from app.keys import Keys
+from app.schemas.keys import KeyScope
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-BEARER = "Bearer "
+BEARER = b"Bearer "
 MAX_BODY_BYTES = 20 * 2**20
 
 
@@ -24,24 +23,57 @@ class Gate:
 
     Args:
         app: What is behind the gate.
-        admin_key: Gives the key that is asked for; None leaves the service open.
+        keys: Gives the keys; where there is none, the service is open.
     """
 
-    def __init__(self, app: ASGIApp, admin_key: Callable[[], SecretStr | None]) -> None:
+    def __init__(self, app: ASGIApp, keys: Callable[[], Keys]) -> None:
         self._app = app
-        self._admin_key = admin_key
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with a 401."""
+        """Pass a request on, or answer it with a 401 or 403."""
         if scope["type"] == "http":
-            wanted = self._admin_key()
-            if wanted is not None and scope["path"] not in OPEN_PATHS and not carries(Headers(scope=scope), wanted):
-                refused = Unauthorized("The key is missing or wrong; send it as 'Authorization: Bearer KEY'")
+            try:
+                scope.setdefault("state", {})["key_id"] = admitted(scope, self._keys())
+            except AppError as refused:
                 await JSONResponse(error_body(refused), refused.status)(scope, receive, send)
                 return
-            scope.setdefault("state", {})["key_id"] = None if wanted is None else "bootstrap"
             receive = limited(receive)
         await self._app(scope, receive, send)
+
+
+def admitted(request: Scope, keys: Keys) -> str | None:
+    """Return the id of the key that a request carries; None where it needs none.
+
+    Raises:
+        Unauthorized: it carries no valid key.
+        Forbidden: the key lacks the scope.
+    """
+    if request["path"] in OPEN_PATHS or keys.is_open:
+        return None
+    key = keys.identify(token_in(request))
+    if key is None:
+        raise Unauthorized("The key is missing, wrong or revoked; send a valid one as 'Authorization: Bearer KEY'")
+    wanted = scope_of(request["path"])
+    if wanted not in key.scopes:
+        raise Forbidden(
+            f"The key {key.id} lacks the scope {wanted}, it has {', '.join(key.scopes)}; use another key, or have one "
+            f"made with the scope {wanted}"
+        )
+    return key.id
+
+
+def scope_of(path: str) -> KeyScope:
+    """Return the scope that a path needs: `admin` for all that is neither inference nor feedback."""
+    if path.startswith("/v1/feedback"):
+        return "feedback"
+    return "inference" if path.startswith("/v1/") and not path.startswith("/v1/admin") else "admin"
+
+
+def token_in(request: Scope) -> bytes:
+    """Return the token of the header `Authorization`, empty where there is none."""
+    sent = next((value for name, value in request["headers"] if name == b"authorization"), b"")
+    return bytes(sent[len(BEARER) :]) if sent.startswith(BEARER) else b""
 
 
 def limited(receive: Receive) -> Receive:
@@ -57,9 +89,3 @@ def limited(receive: Receive) -> Receive:
         return message
 
     return counted
-
-
-def carries(headers: Headers, key: SecretStr) -> bool:
-    """Tell whether a request carries the key; takes the same time for every wrong one."""
-    sent = headers.get("Authorization", "")
-    return hmac.compare_digest(sent.encode(), (BEARER + key.get_secret_value()).encode())

@@ -23,20 +23,21 @@ from app.storage.tables import (
     EventRow,
     FeedbackRow,
     JudgeScoreRow,
+    KeyRow,
     ModelRow,
     RecordedRow,
     SpendRow,
 )
 
-REPLACED = (DecisionRow, ModelRow)
+REPLACED = (DecisionRow, KeyRow, ModelRow)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An event of the log with the rows that belong to it; without a kind, rows only.
 
-    A decision or model given again replaces the stored row whole. Calls, judge scores, feedback and recorded outcomes
-    are only ever added and learn their `event_seq` here.
+    A decision, key or model given again replaces the stored row whole. Calls, judge scores, feedback and recorded
+    outcomes are only ever added and learn their `event_seq` here.
     """
 
     kind: EventKind | None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, case
 from sqlalchemy import select as select_columns
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, col, delete, func, null, or_, select, update
@@ -24,6 +24,7 @@ from app.storage.tables import (
     FeedbackRow,
     IdempotencyKeyRow,
     JudgeScoreRow,
+    KeyRow,
     ModelRow,
     Purpose,
     RecordedRow,
@@ -216,6 +217,30 @@ async def list_models(engine: AsyncEngine) -> list[ModelRow]:
     """Return all models, retired ones too, in the order of their registration."""
     async with AsyncSession(engine) as session:
         return list(await session.exec(select(ModelRow).order_by(col(ModelRow.registered_at), col(ModelRow.id))))
+
+
+async def list_keys(engine: AsyncEngine) -> list[KeyRow]:
+    """Return all keys, revoked ones too, in the order of their creation."""
+    async with AsyncSession(engine) as session:
+        return list(await session.exec(select(KeyRow).order_by(col(KeyRow.created_at), col(KeyRow.id))))
+
+
+async def spend_by_key(engine: AsyncEngine, *, day: float, month: float) -> dict[str, float]:
+    """Return what the requests of each key have cost in the present period of its budget; without one, in all.
+
+    Args:
+        engine: The engine of the database.
+        day: When the present day began, in seconds since 1970.
+        month: When the present month began.
+    """
+    since = case((col(KeyRow.budget_per) == "day", day), (col(KeyRow.budget_per) == "month", month), else_=0.0)
+    spent = (
+        select_columns(col(KeyRow.id), func.sum(DecisionRow.cost_usd).label("usd"))
+        .join(DecisionRow, (col(DecisionRow.key_id) == col(KeyRow.id)) & (col(DecisionRow.created_at) >= since))
+        .group_by(col(KeyRow.id))
+    )
+    async with engine.connect() as connection:
+        return {row.id: row.usd for row in await connection.execute(spent)}
 
 
 async def latest_snapshot(engine: AsyncEngine) -> SnapshotRow | None:

@@ -9,8 +9,10 @@ an inference that need not be a stored decision.
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import JSON, BigInteger, Column, Integer, LargeBinary, String, Text
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, String, Text
 from sqlmodel import Field, SQLModel
+
+from app.schemas.keys import KeyScope, Period
 
 Status = Literal["open", "answered", "failed", "cancelled"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
@@ -47,10 +49,12 @@ class DecisionRow(Row, table=True):
     """Keep how a request was routed, with all that off-policy evaluation and late feedback need.
 
     `arm` is the first model chosen and `propensity` the probability with which it was; `context` holds float32 in
-    little-endian order; `prompt` and `answer` stay empty unless content is stored.
+    little-endian order; `prompt` and `answer` stay empty unless content is stored. `cost_usd` is what the request has
+    caused, also where it failed or was cancelled.
     """
 
     __tablename__ = "decisions"
+    __table_args__ = (Index("ix_decisions_key_id", "key_id", "created_at", "cost_usd"),)
 
     id: str = Field(primary_key=True)
     created_at: float = Field(index=True)
@@ -175,6 +179,25 @@ class IdempotencyKeyRow(Row, table=True):
     body_hash: str
     response: dict[str, Any] = Field(sa_type=JSON)
     created_at: float
+
+
+class KeyRow(Row, table=True):
+    """Keep a client's key: the hash of its secret, what it opens, and what it may spend.
+
+    `objective` has the form of the configuration's. A revoked key stays, so that its decisions can be told apart.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: str = Field(primary_key=True)
+    name: str
+    secret_sha256: str
+    scopes: list[KeyScope] = Field(sa_type=JSON)
+    budget_usd: float | None = None
+    budget_per: Period | None = Field(default=None, sa_type=String)
+    objective: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    created_at: float
+    revoked_at: float | None = None
 
 
 class EventRow(Row, table=True):

@@ -195,6 +195,13 @@ class House:
         body = {"inference_id": inference_id, "metric_name": "thumbs", "value": value, **item}
         return await self.client.post("/v1/feedback", json=body)
 
+    async def key(self, name: str = "client", **entry: Any) -> dict[str, Any]:
+        """Make a key and return it as it was answered, token and all."""
+        reply = await self.client.post("/v1/admin/keys", json={"name": name, **entry})
+        assert reply.status_code == 201, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
     async def get(self, path: str) -> dict[str, Any]:
         reply = await self.client.get(path)
         assert reply.status_code == 200, reply.text
@@ -237,6 +244,10 @@ class House:
             if not file.name.endswith(("-shm", ".lock")):
                 shutil.copy(file, to)
         return to
+
+
+def bearer(token: str) -> dict[bytes, bytes]:
+    return {b"Authorization": f"Bearer {token}".encode()}
 
 
 def is_answering(task: asyncio.Task[Any]) -> bool:
@@ -289,7 +300,7 @@ async def running(
             schedule=False,
         )
     )
-    headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
+    headers = bearer(admin_key) if admin_key else {}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -316,8 +327,9 @@ async def on_a_port(app: FastAPI) -> AsyncIterator[str]:
 class Watcher:
     """A streaming client that sees every piece as it is sent, and can go away; it does what uvicorn does."""
 
-    def __init__(self, app: FastAPI, body: Mapping[str, Any]) -> None:
+    def __init__(self, app: FastAPI, body: Mapping[str, Any], *, token: str = "") -> None:
         self._app = app
+        self._token = token
         self._body = orjson.dumps({"messages": [{"role": "user", "content": "What is 6 times 7?"}], **body})
         self._sent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._incoming: list[dict[str, Any]] = [{"type": "http.request", "body": self._body, "more_body": False}]
@@ -334,10 +346,11 @@ class Watcher:
         await self.leave()
 
     async def _run(self) -> None:
+        headers = [(b"authorization", f"Bearer {self._token}".encode())]
         scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
             "path": "/v1/chat/completions", "raw_path": b"/v1/chat/completions", "query_string": b"", "root_path": "",
-            "scheme": "http", "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1),
+            "scheme": "http", "headers": headers, "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80), "state": {},
         }  # fmt: skip
         try:

@@ -206,6 +206,24 @@ def test_without_a_key_serve_refuses_to_listen_beyond_loopback(config: Path, fol
     assert "HEADRACE_ADMIN_KEY" in said
 
 
+@pytest.mark.parametrize(("revoked_at", "is_refused"), [(None, False), (2.0, True)])
+def test_a_stored_key_that_is_valid_lets_serve_listen_beyond_loopback(
+    config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, revoked_at: float | None, is_refused: bool
+) -> None:
+    run("migrate", "--config", config)
+    with closing(sqlite3.connect(folder / "headrace.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO api_keys (id, name, secret_sha256, scopes, created_at, revoked_at) "
+            "VALUES ('a', 'me', '', '[\"admin\"]', 1.0, ?)",
+            [revoked_at],
+        )
+    listened: list[Any] = []
+    monkeypatch.setattr("uvicorn.run", lambda _, **options: listened.append(options["host"]))
+    result = run("serve", "--config", config, "--host", "0.0.0.0")
+    assert (result.exit_code == 2) == is_refused, result.stderr
+    assert listened == ([] if is_refused else ["0.0.0.0"])
+
+
 @pytest.mark.parametrize("port", ["0", "70000", "http"])
 def test_a_port_that_is_none_is_refused(folder: Path, port: str) -> None:
     assert "port" in told(run("serve", "--port", port))
@@ -314,6 +332,43 @@ async def test_what_the_service_refuses_is_told_with_its_status(remote: Client) 
     said = told(await remote("models", "show", "none"))
     assert "404" in said
     assert "none" in said
+
+
+async def test_a_key_is_made_used_listed_and_revoked(
+    remote: Client, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = json.loads((await remote("keys", "create", "me", "--scope", "admin", "--json")).stdout)
+    assert "401" in told(await remote("keys", "list"))
+    monkeypatch.setenv("HEADRACE_ADMIN_KEY", admin["key"])
+    objective = '{"kind": "quality_floor", "quality": 0.7}'
+    options = ("--scope", "inference", "--budget-usd", "2.5", "--per", "day", "--objective", objective)
+    made = json.loads((await remote("keys", "create", "app", *options, "--json")).stdout)
+    assert made["budget"] == {"usd": 2.5, "per": "day"}
+    assert (made["scopes"], made["objective"]) == (["inference"], json.loads(objective))
+    listed = json.loads((await remote("keys", "list", "--json")).stdout)
+    assert [key["name"] for key in listed] == ["me", "app"]
+    table = (await remote("keys", "list")).stdout
+    assert made["id"] in table
+    assert made["key"].rpartition("-")[2] not in table
+    assert json.loads((await remote("keys", "revoke", made["id"], "--json")).stdout)["revoked_at"]
+    assert "404" in told(await remote("keys", "revoke", "none"))
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--scope", "root"), "scopes[0]"),
+        (("--scope", "admin", "--budget-usd", "0"), "budget.usd"),
+        (("--scope", "admin", "--budget-usd", "1", "--per", "week"), "budget.per"),
+        (("--scope", "admin", "--objective", "cheap"), "not JSON"),
+        ((), "first key needs the scope admin"),
+    ],
+)
+async def test_a_key_that_cannot_be_made_is_told(
+    remote: Client, house: House, options: tuple[str, ...], word: str
+) -> None:
+    async with house.unchanged():
+        assert word in told(await remote("keys", "create", "app", *options))
 
 
 async def test_feedback_is_sent(remote: Client, house: House) -> None:

@@ -128,3 +128,20 @@ async def test_a_stream_that_breaks_off_raises_while_it_is_read(client: openai.A
     assert first.choices[0].delta.content == "Forty"
     with pytest.raises(openai.APIError, match="small"):
         await anext(stream)
+
+
+async def test_a_key_that_has_reached_its_budget_is_told_so(address: str, guarded: House) -> None:
+    key = await guarded.key(budget={"usd": 1e-9, "per": "total"})
+    async with openai.AsyncOpenAI(base_url=address, api_key=key["key"], max_retries=0) as client:
+        await client.chat.completions.create(model="auto", messages=QUESTION)
+        with pytest.raises(openai.RateLimitError) as raised:
+            await client.chat.completions.create(model="auto", messages=QUESTION)
+    assert (raised.value.type, raised.value.code) == ("insufficient_quota", "budget_exceeded")
+
+
+async def test_a_key_without_the_scope_is_told_so(address: str, guarded: House) -> None:
+    key = await guarded.key(scopes=["feedback"])
+    async with openai.AsyncOpenAI(base_url=address, api_key=key["key"], max_retries=0) as client:
+        with pytest.raises(openai.PermissionDeniedError) as raised:
+            await client.models.list()
+    assert raised.value.code == "insufficient_scope"

@@ -1,0 +1,144 @@
+"""The commands that are clients of a running service: its pool, its keys, and feedback.
+
+They find it at `--url` or `HEADRACE_URL` and send `HEADRACE_ADMIN_KEY`, be it the bootstrap key or one made there.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.settings import read_environment
+
+models_app = typer.Typer(no_args_is_help=True, help="The pool of a running service.")
+keys_app = typer.Typer(no_args_is_help=True, help="The API keys of a running service.")
+
+UrlOption = Annotated[str | None, typer.Option("--url", help="Address of the service (HEADRACE_URL).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+out = Console()
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End with a message on standard error."""
+    Console(stderr=True).print(message, style="bold red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
+    """Ask the running service; ends with its message where it refuses."""
+    environment = read_environment(os.environ)
+    key = environment.admin_key
+    headers = {b"Authorization": f"Bearer {key.get_secret_value()}".encode()} if key else {}
+    base = (url or environment.url).rstrip("/")
+    try:
+        reply = httpx.request(method, base + path, json=body, headers=headers, timeout=60)
+    except httpx.HTTPError as err:
+        fail(f"No service answers at {base}: {err}. Start one with `headrace serve`, or set --url")
+    if reply.status_code >= 400:
+        fail(f"{reply.status_code}: {reply.json()['error']['message']}")
+    return reply.json()
+
+
+def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
+    """Print JSON, or a table of rows."""
+    if as_json or not columns:
+        print(json.dumps(data, indent=None if as_json else 2))  # noqa: T201 - the command's output
+        return
+    table = Table(*columns)
+    for row in data:
+        table.add_row(*(str(row.get(name, "")) for name in columns))
+    out.print(table)
+
+
+@models_app.command("list")
+def list_models(url: UrlOption = None, json_: JsonOption = False) -> None:
+    """List the pool with states and prices."""
+    rows = call("GET", "/v1/admin/models", url)["data"]
+    show(rows, json_, ("id", "state", "provider", "price", "source"))
+
+
+@models_app.command("show")
+def show_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
+    """Show one model, and what has been learned of it."""
+    row = call("GET", f"/v1/admin/models/{model}", url)
+    show(row | {"learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
+
+
+@models_app.command("add")
+def add_model(
+    entry: Annotated[Path, typer.Argument(help="JSON or YAML file with one entry of `models`, or -.")],
+    url: UrlOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Register a model; it is explored by itself, within the budget."""
+    import yaml
+
+    try:
+        parsed = yaml.safe_load(sys.stdin.read() if str(entry) == "-" else entry.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        fail(f"{entry} cannot be read as JSON or YAML: {err}")
+    show(call("POST", "/v1/admin/models", url, parsed), json_)
+
+
+@models_app.command("retire")
+def retire_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
+    """Retire a model; its history stays."""
+    show(call("DELETE", f"/v1/admin/models/{model}", url), json_)
+
+
+def feedback(
+    inference_id: str,
+    value: Annotated[str, typer.Argument(help="true, false, a number, or text.")],
+    metric: Annotated[str, typer.Option(help="Name of the metric.")] = "thumbs",
+    url: UrlOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Send one feedback for an answer."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = value
+    body = {"inference_id": inference_id, "metric_name": metric, "value": parsed}
+    show(call("POST", "/v1/feedback", url, body), json_)
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[list[str] | None, typer.Option(help="inference, feedback or admin; repeat for more.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Hard limit on what its requests may cost.")] = None,
+    per: Annotated[str, typer.Option(help="Period of the limit, in UTC: day, month or total.")] = "month",
+    objective: Annotated[str | None, typer.Option(help="JSON object as the configuration's `objective`.")] = None,
+    url: UrlOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Make a key and print it, this once; without --scope it may infer and give feedback."""
+    body: dict[str, Any] = {"name": name} | ({"scopes": scope} if scope else {})
+    if budget_usd is not None:
+        body["budget"] = {"usd": budget_usd, "per": per}
+    if objective is not None:
+        try:
+            body["objective"] = json.loads(objective)
+        except ValueError as err:
+            fail(f"--objective {objective} is not JSON: {err}")
+    show(call("POST", "/v1/admin/keys", url, body), json_)
+
+
+@keys_app.command("list")
+def list_keys(url: UrlOption = None, json_: JsonOption = False) -> None:
+    """List the keys with scopes, budgets and what each has spent; a secret is never shown again."""
+    rows = call("GET", "/v1/admin/keys", url)["data"]
+    show(rows, json_, ("id", "name", "scopes", "budget", "spent_usd", "objective", "revoked_at"))
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: str, url: UrlOption = None, json_: JsonOption = False) -> None:
+    """Revoke a key, at once and for ever."""
+    show(call("DELETE", f"/v1/admin/keys/{key_id}", url), json_)
