@@ -133,7 +133,11 @@ class Keys:
         return self._bootstrap is not None or any("admin" in key.scopes for key in keys)
 
     async def _store(self, row: KeyRow) -> None:
-        await self._journal.append(Entry(None, row.id, row.created_at, rows=(row,)))
+        # The learner keeps a λ for every key that has an objective of its own, as long as the key is valid.
+        objective = row.objective if row.revoked_at is None else None
+        await self._journal.append(
+            Entry("key", row.id, row.revoked_at or row.created_at, {"objective": objective}, (row,))
+        )
         self._keep(row)
 
     def _keep(self, row: KeyRow) -> None:

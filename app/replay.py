@@ -52,6 +52,9 @@ def _event(logged: Logged, feature_version: str) -> Event | None:
             return PoolChanged(arm_of(entry, logged.body["state"]))
         case "objective":
             return ObjectiveChanged(_objective(logged.body))
+        case "key":
+            own = logged.body["objective"]
+            return ObjectiveChanged(None if own is None else _objective(own), account=logged.ref)
         case "policy":
             return ParametersChanged(Parameters(**logged.body))
         case "request" | "comparison":
@@ -97,6 +100,7 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         fresh=fresh,
         is_request=logged.kind == "request",
         propensity=decision.propensity,
+        account=decision.key_id,
     )
 
 

@@ -77,7 +77,7 @@ class Router:
         view = self.learning.view
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         down = self.pool.unavailable()
-        limits = limits_of(request, query, context.input_chars, down)
+        limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
         decision = self._decide(request.model, context, limits)
         return Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,

@@ -301,3 +301,32 @@ async def test_the_openapi_document_describes_keys(house: House) -> None:
     assert made["$ref"].endswith("/KeyCreated")
     fields = document["components"]["schemas"]["KeyCreated"]["properties"]
     assert all("description" in field or "$ref" in str(field) for field in fields.values())
+
+
+async def lambda_for(house: House, token: str) -> float:
+    body = {"messages": [{"role": "user", "content": "What is 6 times 7?"}]}
+    reply = await house.client.post("/v1/route", json=body, headers=bearer(token))
+    found = reply.json()["lambda"]
+    assert isinstance(found, float)
+    return found
+
+
+async def test_a_key_with_an_objective_of_its_own_has_its_own_price_of_money_over_a_restart(data_dir: Path) -> None:
+    async with running(data_dir, admin_key=KEY) as house:
+        own = await house.key(objective={"kind": "tradeoff", "usd_per_point": 0.01})
+        plain = await house.key()
+        await house.quiet()
+        assert await lambda_for(house, own["key"]) == pytest.approx(1.0)
+        assert await lambda_for(house, plain["key"]) == await lambda_for(house, KEY) != pytest.approx(1.0)
+    async with running(data_dir, admin_key=KEY) as house:
+        assert await lambda_for(house, own["key"]) == pytest.approx(1.0)
+
+
+async def test_a_revoked_key_leaves_no_objective_behind(data_dir: Path) -> None:
+    async with running(data_dir, admin_key=KEY) as house:
+        own = await house.key(objective={"kind": "tradeoff", "usd_per_point": 0.01})
+        await house.quiet()
+        assert set(house.service.learning.view.lambdas) == {own["id"]}
+        await house.client.delete(f"/v1/admin/keys/{own['id']}", headers=bearer(KEY))
+        await house.quiet()
+        assert not house.service.learning.view.lambdas
