@@ -76,6 +76,7 @@ class Exchange:
             wants_json=self.query.wants_json,
             mean_logprob=done.mean_logprob,
             has_tool_calls=done.has_tool_calls,
+            states_answer=found.is_stated,
         )
         self.answers[step], self.completions[step] = found, done
         self.rows.append(row)

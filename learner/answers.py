@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -47,13 +47,18 @@ _LETTERS = re.compile(r"\W{0,4}[A-Z](?:\W{0,4}(?:,|&|\band\b)\W{0,4}[A-Z]\b){1,2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The final answer of one reply: what it is and its canonical form; an empty key means that none was found."""
+    """The final answer of one reply: what it is and its canonical form; an empty key means that none was found.
+
+    `is_stated` tells an answer that the reply calls its answer from one that it merely ends with. It is no part of what
+    the answer is: a stated answer may equal one that is not.
+    """
 
     kind: Kind
     key: str
+    is_stated: bool = field(default=True, compare=False)
 
 
-NOTHING = Answer("free", "")
+NOTHING = Answer("free", "", is_stated=False)
 
 
 def extract(text: str, prompt: str = "", *, wants_json: bool = False) -> Answer:
@@ -73,7 +78,7 @@ def extract(text: str, prompt: str = "", *, wants_json: bool = False) -> Answer:
     question = _Question(prompt[-TAIL_CHARS:])
     found = _from_data(reply, question)
     if wants_json:
-        return found if found and found.key else Answer("json", "")
+        return found if found and found.key else Answer("json", "", is_stated=False)
     return found or next(filter(lambda answer: answer.key, _candidates(reply, question)), NOTHING)
 
 
@@ -168,16 +173,20 @@ def _from_value(value: object, question: _Question) -> Answer:
 def _candidates(reply: str, question: _Question) -> Iterator[Answer]:
     """Yield what may be the answer, the most explicit statement first."""
     prose = replies.prose(reply)
+    # A reply that is nothing but its answer need not call it so.
+    is_brief = len(prose) <= SHORT_CHARS and len(prose.split()) <= SHORT_WORDS
     if question.options:
         yield from (Answer("choice", _letter(span, question.options)) for span in replies.statements(prose))
-        yield from (Answer("choice", letter) for letter in replies.last_letters(prose) if letter in question.options)
+        ending = (letter for letter in replies.last_letters(prose) if letter in question.options)
+        yield from (Answer("choice", letter, is_brief) for letter in ending)
     yield from (_classified(span, question) for span in replies.statements(prose))
     if question.is_exact:
         yield from map(_literal, replies.last_quoted(prose))
     yield _from_blocks(replies.blocks(reply), question)
     if question.asks_quantity:
-        yield from (Answer("number", canonical.number(span)) for span in replies.last_quantities(prose))
-    if len(prose) <= SHORT_CHARS and (question.is_exact or len(prose.split()) <= SHORT_WORDS):
+        ending = (canonical.number(span) for span in replies.last_quantities(prose))
+        yield from (Answer("number", number, is_brief) for number in ending)
+    if is_brief or (question.is_exact and len(prose) <= SHORT_CHARS):
         yield _classified(prose, question)
 
 

@@ -108,14 +108,19 @@ class Answers:
         """Probability of every answer to be right, shape (r,)."""
         if len(self.arms) > 1 and self.after is not None:
             return self.after.of_answers
-        odds = np.log(self.quality / (1.0 - self.quality)) + self.evidence
-        alone: FloatArray = 1.0 / (1.0 + np.exp(-odds))
+        alone: FloatArray = 1.0 / (1.0 + np.exp(-self.odds_alone))
         return alone
 
     @property
+    def odds_alone(self) -> FloatArray:
+        """Log-odds of every answer to be right by its arm and its own evidence, whoever agrees, shape (r,)."""
+        odds: FloatArray = np.log(self.quality / (1.0 - self.quality)) + self.evidence
+        return odds
+
+    @property
     def best(self) -> int:
-        """Position of the answer to give: of the most believed group, its most believed arm."""
-        ranks = list(zip(self.belief.round(12).tolist(), self.quality.tolist(), strict=True))
+        """Position of the answer to give: of the most believed group, the one that is most believed by itself."""
+        ranks = list(zip(self.belief.round(12).tolist(), self.odds_alone.tolist(), strict=True))
         return ranks.index(max(ranks))
 
 

@@ -20,7 +20,7 @@ from learner.types import FloatArray, JudgeScore
 PRIOR_MEANS: Mapping[str, float] = {
     "bias": 0.0, "prior": 1.0, "empty": -4.0, "truncated": -1.5, "refusal": -1.5, "repetition": -1.5,
     "json_invalid": -3.0, "code_invalid": -2.0, "length": 0.0, "logprob": 0.5,
-    "likeness": 0.3,
+    "likeness": 0.3, "unstated": -2.5,
 }  # fmt: skip
 JUDGE_PRIOR_WEIGHT = 0.5
 PRIOR_VARIANCE = 0.25
@@ -113,10 +113,21 @@ def prior_mean(name: str) -> float:
 
 
 def features_of(
-    signals: Mapping[str, float], scores: Iterable[JudgeScore], *, output_tokens: int, expected_tokens: float
+    signals: Mapping[str, float],
+    scores: Iterable[JudgeScore],
+    *,
+    output_tokens: int,
+    expected_tokens: float,
+    usually_stated: float = 1.0,
 ) -> dict[str, float]:
-    """Collect the evidence on one answer: its own signals, its length against the norm, and the judges' scores."""
+    """Collect the evidence on one answer: its own signals and its length against the norm, and the judges' scores.
+
+    `usually_stated`, in [0, 1], says how often replies to such queries state their answer: that one does not is a fault
+    only as far as others do.
+    """
     features = {name: value for name, value in signals.items() if value}
+    if "unstated" in features:
+        features["unstated"] = usually_stated
     features["length"] = math.log((output_tokens + 5.0) / (expected_tokens + 5.0))
     for score in scores:
         features[f"judge:{score.judge}"] = judge_feature(score.score)

@@ -87,6 +87,7 @@ class View:
     joint: JointView
     deviations: FloatArray
     comparability: FloatArray
+    statedness: FloatArray
     lambda_: float
     lambdas: Mapping[str, float]
     upsides: FloatArray
@@ -211,12 +212,14 @@ class View:
         done = [c for c in calls if c.outcome == "ok" and c.purpose in ("answer", "shadow", "quiz") and c.arm in known]
         arms = tuple(known[c.arm] for c in done)
         expected = self.cost.expected_tokens(context, arms)
+        usually_stated = float(self.statedness[: len(context.categories)] @ context.categories)
         features = tuple(
             features_of(
                 call.evidence,
                 [s for s in scores if s.step == call.step],
                 output_tokens=call.output_tokens,
                 expected_tokens=tokens,
+                usually_stated=usually_stated,
             )
             for call, tokens in zip(done, expected, strict=True)
         )

@@ -19,7 +19,13 @@ MANY_TIMES = 4
 
 
 def signals(
-    text: str, *, finish_reason: str | None, wants_json: bool, mean_logprob: float | None, has_tool_calls: bool = False
+    text: str,
+    *,
+    finish_reason: str | None,
+    wants_json: bool,
+    mean_logprob: float | None,
+    has_tool_calls: bool = False,
+    states_answer: bool = True,
 ) -> dict[str, float]:
     """Describe one completion.
 
@@ -29,6 +35,7 @@ def signals(
         wants_json: The request asked for a JSON object.
         mean_logprob: Mean log-probability per token, in nats, where the upstream gave it.
         has_tool_calls: The answer calls tools, so an empty text is no fault.
+        states_answer: It says what its final answer is, as `answers.extract` found; of free text it is not known.
 
     Returns:
         Signals that are not 0, by name.
@@ -38,6 +45,7 @@ def signals(
         "truncated": finish_reason == "length",
         "refusal": bool(REFUSAL.match(text[:200])),
         "repetition": is_repetitive(text),
+        "unstated": not states_answer and not has_tool_calls,
         "json_invalid": wants_json and not is_json(text),
         "code_invalid": not is_parsable(text),
     }

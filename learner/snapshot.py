@@ -34,11 +34,11 @@ from learner.state import LearnerState, Lesson
 from learner.taxonomy import Taxonomy
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 2
+SCHEMA = 3
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
-STATE_ARRAYS = ("deviation", "comparable", "upsides", "shares")
+STATE_ARRAYS = ("deviation", "comparable", "stated", "upsides", "shares")
 
 
 def dump(state: LearnerState) -> bytes:

@@ -27,11 +27,11 @@ from learner.onboarding import next_states
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm
 from learner.quality import UNLABELLED, Label, Quality
+from learner.shares import note, share
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
 from learner.types import (
     Call,
-    Context,
     Event,
     FloatArray,
     Objective,
@@ -45,8 +45,6 @@ from learner.types import (
 )
 
 REMEMBERED_LESSONS = 20_000
-COMPARABLE_PRIOR = 4.0
-COMPARABLE_GAMMA = 0.998
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 LOOK_AROUND_EVERY = 50
@@ -85,6 +83,7 @@ class LearnerState:
     lessons: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
+    stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     observations: int = 0
     requests: int = 0
     upsides: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -108,6 +107,7 @@ class LearnerState:
             ledger=Ledger(max_explore_share, max_explore_usd_per_day),
         )
         state.comparable = np.zeros((2, len(state.taxonomy.names)))
+        state.stated = np.zeros((2, len(state.taxonomy.names)))
         state._advance()
         return state
 
@@ -219,6 +219,7 @@ class LearnerState:
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
                 self.cost.observe(self._positions[call.arm], event.context, call)
+                note(self.stated, event.context, is_so=states_answer(call))
         if event.is_request:
             self._count(event)
 
@@ -233,7 +234,7 @@ class LearnerState:
         answers = [call for call in event.calls if call.outcome == "ok" and call.purpose != "judge"]
         is_comparable = any(call.group is not None for call in answers)
         if event.is_request and answers:
-            self._note_comparable(event.context, is_comparable=is_comparable)
+            note(self.comparable, event.context, is_so=is_comparable)
         if not is_comparable or len(answers) < 2:
             return
         fresh = {event.calls[i].step for i in event.fresh}
@@ -290,20 +291,14 @@ class LearnerState:
             evidence=np.zeros(len(arms)),
             joint=view.joint,
         )
-        self._note_comparable(event.context, is_comparable=answers.is_comparable)
+        note(self.comparable, event.context, is_so=answers.is_comparable)
         if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
             self.joint.observe(answers.quality, answers.groups)
         for arm, call, quality in zip(arms, event.calls, event.qualities, strict=True):
             self.cost.observe(arm, event.context, call)
+            note(self.stated, event.context, is_so=states_answer(call))
             self.quality.observe(arm, event.context, Label(1.0, quality))
             self.observations += 1
-
-    def _note_comparable(self, context: Context, *, is_comparable: bool) -> None:
-        known = len(context.categories)
-        self.comparable *= COMPARABLE_GAMMA
-        self.comparable[0, :known] += context.categories
-        if is_comparable:
-            self.comparable[1, :known] += context.categories
 
     def _weigh(self, rated: RatedLabels) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
@@ -336,13 +331,12 @@ class LearnerState:
         means, counts = self.quality.means()
         costs = self.cost.means_usd()
         self.arms = next_states(self.arms, means, counts, costs)
-        seen, comparable = self.comparable.sum(axis=1)
         typical = Prospects(
             quality=means,
             deviation=self.deviation,
             cost_usd=costs,
             lambda_=self.accounts.everybody.lambda_,
-            comparable=float((comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR)),
+            comparable=float(share(self.comparable.sum(axis=1))),
             joint=self.joint.view(),
             depth=self.parameters.depth,
             margin=self.parameters.margin,
@@ -357,6 +351,7 @@ class LearnerState:
         missing = categories - self.comparable.shape[1]
         if missing > 0:
             self.comparable = np.pad(self.comparable, ((0, 0), (0, missing)))
+            self.stated = np.pad(self.stated, ((0, 0), (0, missing)))
             self.quality.set_categories(categories)
             self.cost.set_categories(categories)
 
@@ -378,7 +373,6 @@ class LearnerState:
         return self._view
 
     def _publish(self) -> View:
-        seen, comparable = self.comparable
         everybody = self.accounts.everybody
         budget = everybody.objective.value if everybody.objective.kind == "budget" else None
         return View(
@@ -391,7 +385,8 @@ class LearnerState:
             stacker=self.stacker.view(),
             joint=self.joint.view(),
             deviations=self.deviation.copy(),
-            comparability=(comparable + 0.5 * COMPARABLE_PRIOR) / (seen + COMPARABLE_PRIOR),
+            comparability=share(self.comparable),
+            statedness=share(self.stated),
             lambda_=everybody.lambda_,
             lambdas=self.accounts.lambdas,
             upsides=self.upsides,
@@ -399,3 +394,8 @@ class LearnerState:
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
         )
+
+
+def states_answer(call: Call) -> bool:
+    """Tell whether a reply says what its final answer is."""
+    return call.group is not None and "unstated" not in call.evidence

@@ -40,6 +40,18 @@ def test_an_option_is_found_however_it_is_named(reply: str) -> None:
     assert extract(reply, CAPITALS) == Answer("choice", "B")
 
 
+@pytest.mark.parametrize("reply", ["B", "(b)", "The answer is (B).", "**Answer: B**", '{"answer": "B"}'])
+def test_an_answer_is_stated_where_it_is_called_so_or_is_all_there_is(reply: str) -> None:
+    assert extract(reply, CAPITALS).is_stated
+
+
+@pytest.mark.parametrize(
+    "reply", ["Not Sydney (A), although well known; rather option B", "None of them was ever one."]
+)
+def test_an_answer_that_is_merely_mentioned_last_or_missing_is_not_stated(reply: str) -> None:
+    assert not extract(reply, CAPITALS).is_stated
+
+
 def test_options_within_one_line_are_read() -> None:
     assert extract("Photosynthesis consumes carbon dioxide, so (b).", INLINE) == extract("carbon dioxide", INLINE)
     assert extract("B", INLINE).kind == "choice"

@@ -110,6 +110,11 @@ def test_the_answer_given_is_the_most_believed_arms_of_the_most_believed_group(
     assert quality[found.best] == quality[mates].max()
 
 
+def test_of_equal_answers_the_one_with_the_better_evidence_is_given() -> None:
+    assert answers([0, 0], np.array([0.6, 0.7])).best == 1
+    assert answers([0, 0], np.array([0.6, 0.7]), evidence=np.array([0.0, -2.0])).best == 0
+
+
 def test_two_weak_arms_that_agree_outvote_a_strong_one() -> None:
     quality = np.array([0.55, 0.6, 0.65])
     assert answers([0, 0, 1], quality).best == 1

@@ -116,3 +116,13 @@ def test_an_opinion_is_worth_most_in_doubt_and_less_where_money_is_dear(p: float
     assert 0.0 <= worth <= worth_usd(p=0.5, weight=weight, lambda_=price)
     assert worth_usd(p=p, weight=weight, lambda_=2.0 * price) == pytest.approx(worth / 2.0)
     assert worth_usd(p=p, weight=-weight, lambda_=price) == worth
+
+
+def test_a_reply_without_an_answer_is_at_fault_only_as_far_as_others_state_one() -> None:
+    def unstated(usually: float) -> float:
+        return features_of({"unstated": 1.0}, [], output_tokens=10, expected_tokens=10.0, usually_stated=usually)[
+            "unstated"
+        ]
+
+    assert unstated(0.9) == 0.9
+    assert unstated(0.0) == 0.0

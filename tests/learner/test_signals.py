@@ -28,6 +28,7 @@ def test_an_ordinary_answer_shows_nothing() -> None:
         ("repetition", "again and " * 200, {}),
         ("json_invalid", "Here it is: {}", {"wants_json": True}),
         ("code_invalid", "```python\ndef f(:\n```", {}),
+        ("unstated", "Canberra or Sydney", {"states_answer": False}),
     ],
 )
 def test_a_fault_raises_its_signal_alone(name: str, text: str, changes: dict[str, object]) -> None:
@@ -35,7 +36,7 @@ def test_a_fault_raises_its_signal_alone(name: str, text: str, changes: dict[str
 
 
 def test_a_tool_call_without_text_is_no_fault() -> None:
-    assert found("", has_tool_calls=True) == {}
+    assert found("", has_tool_calls=True, states_answer=False) == {}
 
 
 def test_a_refusal_is_one_only_at_the_beginning() -> None:

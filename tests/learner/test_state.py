@@ -281,3 +281,13 @@ def test_labels_of_old_inferences_are_forgotten(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "REMEMBERED_LESSONS", 3)
     known = folded(*(served(*ANSWERS, name=f"q{i}") for i in range(5)))
     assert list(known.lessons) == ["q2", "q3", "q4"]
+
+
+def test_it_knows_how_often_replies_state_their_answer() -> None:
+    stated, silent = state(), state()
+    mute = tuple(replace(call, evidence={"unstated": 1.0}) for call in ANSWERS)
+    for i in range(20):
+        folded(served(*ANSWERS, name=f"q{i}"), into=stated)
+        folded(served(*mute, name=f"q{i}"), into=silent)
+    assert stated.view().statedness @ context().categories > 0.85
+    assert silent.view().statedness @ context().categories < 0.15
