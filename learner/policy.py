@@ -24,6 +24,8 @@ from learner.quality import Belief, Predictor
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
+LEAST_COMPARABLE = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -112,6 +114,10 @@ class View:
         """Return the price of money for a request, in quality per USD: its account's λ times its dial."""
         return self.lambdas.get(limits.account or "", self.lambda_) * limits.price_factor
 
+    def _comparable(self, context: Context) -> float:
+        """Return the probability that answers to a query can be compared, in [0, 1]."""
+        return float(self.comparability[: len(context.categories)] @ context.categories)
+
     def _sharpened(self, quality: FloatArray) -> FloatArray:
         """Draw beliefs about one query nearer to the arms' means, or away from them, as re-tuning found best."""
         if self.parameters.sharpness == 1.0:
@@ -121,13 +127,12 @@ class View:
 
     def prospects(self, context: Context, limits: Limits, quality: FloatArray) -> Prospects:
         """Collect what is believed of every arm on one query, for the cascade; `quality` as predicted, shape (m,)."""
-        comparable = float(self.comparability[: len(context.categories)] @ context.categories)
         return Prospects(
             quality=quality,
             deviation=self.deviations,
             cost_usd=self.cost.predict(context),
             lambda_=self.price(limits),
-            comparable=comparable,
+            comparable=self._comparable(context),
             joint=self.joint,
             depth=min(limits.depth or self.parameters.depth, self.parameters.depth),
             margin=self.parameters.margin,
@@ -285,8 +290,10 @@ class View:
         """Choose arms to answer this query in the background, so that all learn from one comparison.
 
         Asks only where the exploration allowance, less what comparisons under way have reserved, pays for it; most
-        queries get none.
+        queries get none, and none where answers can hardly ever be compared: there a comparison teaches nothing.
         """
+        if self._comparable(context) < LEAST_COMPARABLE:
+            return []
         costs = self.cost.predict(context)
         allowed = {i for i in serving(self.arms, limits) if self.arms[i].id not in asked}
         worth = np.array([upside if i in allowed else 0.0 for i, upside in enumerate(self.upsides)])

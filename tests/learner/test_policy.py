@@ -220,3 +220,10 @@ def test_the_stage_names_what_decided() -> None:
 def test_an_empty_allowance_explores_nothing() -> None:
     view = replace(preferring(VIEW, "small"), allowance_usd=Ledger(0.0, 5.0).allowance_usd)
     assert view.decide(context(), Limits(), rng()).probabilities["small"] == pytest.approx(1.0)
+
+
+def test_nothing_is_compared_where_answers_can_hardly_ever_be() -> None:
+    view = replace(VIEW, allowance_usd=1.0, upsides=np.ones(len(VIEW.arms)))
+    assert view.shadows(context(), Limits(), ["small"], rng())
+    apart = replace(view, comparability=np.full_like(view.comparability, 0.1))
+    assert not apart.shadows(context(), Limits(), ["small"], rng())
