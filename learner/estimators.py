@@ -150,7 +150,7 @@ class BayesianLogistic(base.Classifier):
             self.covariance, self.mean = covariance, np.append(self.mean, prior_means[old:])
 
     def update(self, x: FloatArray, y: float) -> None:
-        """Take in one label y in [0, 1]."""
+        """Take in one label y in [0, 1], or about there where it was corrected for known errors."""
         self._forget()
         p = sigmoid(float(self.mean @ x))
         direction = self.covariance @ x

@@ -32,7 +32,7 @@ class RatedLabels:
         expected: Quality that was believed of it before its answer.
         features: Evidence on the answer.
         prior_logit: Log-odds of the belief in the answer before that evidence.
-        value: The rating itself.
+        value: The rating; a thumb is corrected for those pressed by mistake, and so leaves [0, 1].
         moved: How far the evidence alone moved the belief in the arm.
         labels: By arm.
     """
@@ -79,7 +79,7 @@ def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | 
         expected=own,
         features=answered.features[at],
         prior_logit=answered.prior_logits[at],
-        value=rated.reward,
+        value=unflipped(rated.reward) if rated.is_binary else rated.reward,
         moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at])) - own,
         labels=labels,
     )
@@ -94,5 +94,8 @@ def believed(rated: Rated, before: float) -> float:
 
 
 def unflipped(thumb: float) -> float:
-    """Correct a thumb, 0 or 1, for those pressed by mistake: its mean over many is then that of the quality."""
+    """Correct a thumb, 0 or 1, for those pressed by mistake: its mean over many is then that of the quality.
+
+    The method of unbiased estimators (Natarajan et al., NIPS 2013, lemma 1), for flips alike in both directions.
+    """
     return (thumb - THUMB_FLIP) / (1.0 - 2.0 * THUMB_FLIP)

@@ -305,7 +305,8 @@ class LearnerState:
         self.stacker.update(rated.features, rated.prior_logit, rated.value)
         self._deviate(rated.arm, rated.moved)
         arm = self.arms[rated.arm].id
-        if self.drift.update(arm, y=rated.value, expected=rated.expected, at_observation=self.observations):
+        seen = min(max(rated.value, 0.0), 1.0)
+        if self.drift.update(arm, y=seen, expected=rated.expected, at_observation=self.observations):
             self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
 
     def _learn(self, event: Served, lesson: Lesson, labels: Mapping[int, Label]) -> None:
