@@ -14,6 +14,7 @@ from learner.labels import (
     believed,
     rated_labels,
     to_labels,
+    unflipped,
 )
 from learner.policy import Answered
 from learner.types import Call, Rated, Served
