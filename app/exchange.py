@@ -86,7 +86,8 @@ class Exchange:
 
     def _compare_meanings(self) -> None:
         """Say of every free answer that is not stored yet how much it is like the one nearest to it."""
-        free = [row for row in self.rows if row.step in self.answers and self.answers[row.step].kind == "free"]
+        answers = [row for row in self.rows if row.purpose != "judge" and row.step in self.answers]
+        free = [row for row in answers if self.answers[row.step].kind == "free"]
         if len(free) < 2:
             return
         for row in free:

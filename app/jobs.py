@@ -109,9 +109,8 @@ class Jobs:
 
     async def retune(self) -> dict[str, Any]:
         """Search the parameters on the comparisons in memory; promote a candidate only where its gain is certain."""
-        view = self.learning.view
         # Some seconds of work on values that never change: a thread, so that requests do not wait for it.
-        best = await asyncio.to_thread(retune, view, self.learning.comparisons())
+        best = await asyncio.to_thread(retune, *self.learning.comparisons())
         if best is None:
             return {"candidate": None, "reason": f"fewer than {LEAST_COMPARISONS} comparisons of three models or more"}
         promoted = best.gain.low > 0.0

@@ -129,6 +129,11 @@ class Keys:
                 await self._store(row)
             return row
 
+    def objective_kind(self, key_id: str | None) -> str | None:
+        """Return the kind of a key's own objective, None where it has none."""
+        row = self._rows.get(key_id) if key_id is not None else None
+        return str(row.objective["kind"]) if row is not None and row.objective else None
+
     def _can_administer(self, keys: Iterable[Key]) -> bool:
         return self._bootstrap is not None or any("admin" in key.scopes for key in keys)
 

@@ -7,6 +7,7 @@ slice a new view is published by one assignment. Recovery is the same fold: the 
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ SLICE = 4
 REMEMBERED = 5_000
 CHUNK = 1_000
 READ_AGAIN_S = 1.0
+STOP_S = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -79,8 +81,10 @@ class Learning:
         self._task = asyncio.create_task(self._consume(), name="learning")
 
     async def stop(self) -> None:
-        """Learn what is committed, then stop."""
-        await self._waiting.join()
+        """Learn what is committed, then stop; what cannot be read now is learned at the next start."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._waiting.join()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -193,10 +197,11 @@ class Learning:
         """Describe what has been learned, for the administrator."""
         return report(self._state)
 
-    def comparisons(self) -> list[Comparison]:
-        """Return the inferences still in memory that several models answered, oldest first."""
+    def comparisons(self) -> tuple[View, list[Comparison]]:
+        """Return the inferences still in memory that several models answered, oldest first, and the view of now."""
         told = (served_of(logged, self.features.version) for logged in self._recent.values())
-        return [compared(self._state, served) for served in told if served and len(answered_arms(served)) > 1]
+        known = [compared(self._state, served) for served in told if served and len(answered_arms(served)) > 1]
+        return self._state.view(), known
 
 
 def with_rows(logged: Logged, entry: Entry, before: Logged | None = None) -> Logged:

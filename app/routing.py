@@ -46,7 +46,7 @@ class Router:
         clock: Seconds since 1970.
         timeout_s: Seconds for one upstream call.
         keep_content: Store prompts and answers.
-        objective: Names the objective in force.
+        objective: Names the kind of objective that rules a key.
         budgets: What the keys may spend.
     """
 
@@ -61,7 +61,7 @@ class Router:
     clock: Callable[[], float]
     timeout_s: float
     keep_content: bool
-    objective: Callable[[], str]
+    objective: Callable[[str | None], str]
     budgets: Budgets
 
     def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
@@ -81,7 +81,7 @@ class Router:
         decision = self._decide(request.model, context, limits)
         return Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
-            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(),
+            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
             embed=self.features.embed, started=started,
         )  # fmt: skip
 
@@ -89,7 +89,7 @@ class Router:
         view = self.learning.view
         if not is_routed(model):
             self.pool.entry(model)
-            return pinned(model, view, context)
+            return pinned(model, view, context, view.price(limits))
         try:
             return view.decide(context, limits, self.rng)
         except NoEligibleArm as err:
@@ -245,14 +245,14 @@ class Router:
         raise nobody_answered(exchange)
 
 
-def pinned(model: str, view: View, context: Context) -> Decision:
+def pinned(model: str, view: View, context: Context, lambda_: float) -> Decision:
     """Return the decision of a client that named the model."""
     # A model that was registered a moment ago may not have reached the learner yet.
     known = model in view.positions
     costs_usd = {model: float(view.cost.predict(context)[view.index(model)])} if known else {}
     return Decision(
         arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
-        lambda_=view.lambda_, stage="pinned", explored=False, policy_version=view.parameters.name, category="",
+        lambda_=lambda_, stage="pinned", explored=False, policy_version=view.parameters.name, category="",
     )  # fmt: skip
 
 

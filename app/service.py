@@ -158,16 +158,18 @@ def _wire(
     pool = Pool(journal, environ)
     objectives = Objectives(journal)
     budgets = Budgets()
+    keys = Keys(environment.admin_key, journal, budgets)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     router = Router(
         learning.features, learning, journal, pool, calling, Judging(settings.judges, pool, timeout_s=timeout_s),
-        background, first_arm, time.time, timeout_s, keep_content, lambda: objectives.current.kind, budgets,
+        background, first_arm, time.time, timeout_s, keep_content,
+        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets,
     )  # fmt: skip
     return Service(
         settings, environment, engine, journal, learning, pool, router,
         Feedback(learning, journal, settings.metrics, time.time, keep_content), objectives,
         Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        Keys(environment.admin_key, journal, budgets), budgets, learning.features.version,
+        keys, budgets, learning.features.version,
     )  # fmt: skip
 
 

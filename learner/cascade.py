@@ -187,6 +187,8 @@ def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) 
         kept: Arms in service.
     """
     gains = np.zeros(len(uncertainty))
+    if not kept:
+        return gains
     now = float(first_values(prospects, kept).max())
     for i in kept:
         better = prospects.quality.copy()

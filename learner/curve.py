@@ -17,6 +17,7 @@ from learner.cascade import Prospects, first_values
 
 STEP = 0.05
 HALVINGS = 16
+LEAST_SLACK = 1.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ def spend_usd(lambda_: float, segments: Sequence[Segment], kept: Sequence[int]) 
 def lambda_for(budget_usd: float, segments: Sequence[Segment], kept: Sequence[int]) -> float:
     """Return the least price of money, in quality per USD, at which the expected spend keeps within a budget.
 
-    Spend falls as λ rises, in steps: halving the interval between the least and the greatest λ, on a logarithmic
-    scale, finds the step that crosses the budget.
+    Where none does, it is the least at which the cheapest arms are asked: beliefs may be too dark, and a λ far beyond
+    that would take long to come back. Spend falls as λ rises, in steps: halving the interval between the least and the
+    greatest λ, on a logarithmic scale, finds the step that crosses the budget.
     """
+    goal = max(budget_usd, LEAST_SLACK * spend_usd(LAMBDA_MAX, segments, kept))
     low, high = math.log(LAMBDA_MIN), math.log(LAMBDA_MAX)
     for _ in range(HALVINGS):
         middle = (low + high) / 2.0
-        is_kept = spend_usd(math.exp(middle), segments, kept) <= budget_usd
+        is_kept = spend_usd(math.exp(middle), segments, kept) <= goal
         low, high = (low, middle) if is_kept else (middle, high)
     return math.exp(high)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
-from learner.budget import Controller, clip_lambda
+from learner.budget import LAMBDA_MIN, Controller, clip_lambda
 from learner.cascade import Answers, Prospects, upsides
 from learner.cost import Cost
 from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
@@ -25,7 +25,7 @@ from learner.judges import Stacker
 from learner.labels import RatedLabels, agreement_labels, rated_labels
 from learner.onboarding import next_states
 from learner.policy import Answered, View
-from learner.pool import SERVING, Arm
+from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
 from learner.shares import note, share
 from learner.taxonomy import Taxonomy
@@ -34,6 +34,7 @@ from learner.types import (
     Call,
     Event,
     FloatArray,
+    Limits,
     Objective,
     ObjectiveChanged,
     Parameters,
@@ -162,8 +163,10 @@ class LearnerState:
         self._view = None
         after = self._lambdas_on_curve() if before else {}
         for account, lambda_ in after.items():
-            controller = self.accounts.of(account)
-            controller.lambda_ = clip_lambda(controller.lambda_ * lambda_ / before[account])
+            controller, start = self.accounts.of(account), before[account]
+            # At its lower end the curve says no more than that money was no object: there is nothing to scale then.
+            moved = controller.lambda_ * lambda_ / start if start > 2.0 * LAMBDA_MIN else lambda_
+            controller.lambda_ = clip_lambda(moved)
 
     def _tell_arm(self, index: int) -> None:
         categories = len(self.taxonomy.names)
@@ -183,20 +186,31 @@ class LearnerState:
         """Return a controller for an objective, its λ where the curve of spend meets the budget, if that is known."""
         usd = [arm.cost_usd(200, 250) for arm in self.arms if arm.is_routable]
         controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
-        if objective.kind == "budget" and self.requests >= ENOUGH_FOR_CURVE:
-            controller.lambda_ = self._lambda_on_curve(float(objective.value or 0.0))
+        traffic = self._traffic()
+        if objective.kind == "budget" and traffic is not None:
+            controller.lambda_ = self._lambda_on_curve(traffic, float(objective.value or 0.0))
         return controller
 
     def _lambdas_on_curve(self) -> dict[str | None, float]:
-        """Return the λ at which beliefs meet each budget, by account; nothing before beliefs are worth the name."""
-        if self.requests < ENOUGH_FOR_CURVE:
+        """Return the λ at which beliefs meet each budget, by account; nothing where there is no curve."""
+        traffic = self._traffic()
+        if traffic is None:
             return {}
-        return {account: self._lambda_on_curve(usd) for account, usd in self.accounts.budgets_usd.items()}
+        budgets = self.accounts.budgets_usd
+        # Most keys share a few budgets, and a curve takes milliseconds.
+        found = {usd: self._lambda_on_curve(traffic, usd) for usd in set(budgets.values())}
+        return {account: found[usd] for account, usd in budgets.items()}
 
-    def _lambda_on_curve(self, budget_usd: float) -> float:
-        chars = float(self.cost.chars.sum() / max(self.cost.calls.sum(), 1.0))
-        traffic = Traffic(self.comparable[0], self.quality.view().cells, round(chars))
+    def _lambda_on_curve(self, traffic: Traffic, budget_usd: float) -> float:
         return traffic.lambda_for(self.view(), budget_usd * (1.0 - MARGIN * self.ledger.max_share))
+
+    def _traffic(self) -> Traffic | None:
+        """Return what came lately; None before beliefs about it are worth the name, or while no arm is in service."""
+        is_known = self.requests >= ENOUGH_FOR_CURVE and self.comparable[0].any()
+        if not is_known or not serving(self.arms, Limits()):
+            return None
+        chars = float(self.cost.chars.sum() / max(self.cost.calls.sum(), 1.0))
+        return Traffic(self.comparable[0], self.quality.view().cells, round(chars))
 
     def _advance(self) -> None:
         """Let exploration spend before any request was paid, so that the first comparisons come early."""

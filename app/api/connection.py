@@ -29,7 +29,8 @@ async def while_connected(http: Request, work: Awaitable[T]) -> T:
     try:
         return await work
     except asyncio.CancelledError:
-        if not watch.is_gone:
+        # Somebody else may have cancelled as well, as a shutdown does: that stands.
+        if not watch.is_gone or watch.is_cancelled_otherwise:
             raise
         raise ClientGone from None
     finally:
@@ -50,6 +51,11 @@ class _Watch:
         self._watching: asyncio.Task[None] | None = None
         # Work that is done at once needs nobody to watch the connection.
         self._timer = asyncio.get_running_loop().call_later(AT_ONCE_S, self._begin)
+
+    @property
+    def is_cancelled_otherwise(self) -> bool:
+        """Whether the task was cancelled for another reason too."""
+        return self._waiting is not None and self._waiting.cancelling() > 1
 
     def end(self) -> None:
         """Watch no longer."""

@@ -76,7 +76,7 @@ def test_the_same_objective_again_changes_nothing() -> None:
 
 def test_a_tighter_budget_starts_at_a_greater_lambda_once_beliefs_say_what_things_cost() -> None:
     found = []
-    for usd in (2e-3, 8e-4, 1e-5):
+    for usd in (2e-3, 8e-4, 1e-4):
         learner = experienced()
         learner.apply(ObjectiveChanged(Objective("budget", usd)), 0.0)
         found.append(lambda_of(learner, None))
@@ -111,11 +111,11 @@ def test_a_price_change_moves_lambda_by_as_much_as_the_curve_of_spend() -> None:
     learner.apply(ObjectiveChanged(Objective("budget", 8e-4), "team"), 0.0)
     for event in answers(20, account="team"):
         learner.apply(event, 0.0)
-    before, start = lambda_of(learner, "team"), learner._lambda_on_curve(8e-4)
+    before, start = lambda_of(learner, "team"), learner._lambdas_on_curve()["team"]
     learner.apply(PoolChanged(replace(POOL[0], output_usd_per_mtok=3.0)), 0.0)
     after = lambda_of(learner, "team")
     assert after != before
-    assert after / before == pytest.approx(learner._lambda_on_curve(8e-4) / start)
+    assert after / before == pytest.approx(learner._lambdas_on_curve()["team"] / start)
 
 
 def test_accounts_survive_a_snapshot() -> None:
@@ -123,3 +123,39 @@ def test_accounts_survive_a_snapshot() -> None:
     learner.apply(ObjectiveChanged(BUDGET, "team"), 0.0)
     again = snapshot.load(snapshot.dump(learner), learner.features)
     assert again.accounts == learner.accounts
+
+
+def test_budgets_and_prices_change_where_nothing_was_answered_yet() -> None:
+    learner = state(POOL)
+    for k in range(ENOUGH_FOR_CURVE + 10):
+        failed = replace(served(called("cheap", 0, None), name=f"f{k}"), calls=(), fresh=(), answered_step=None)
+        learner.apply(failed, 0.0)
+    learner.apply(ObjectiveChanged(BUDGET), 0.0)
+    learner.apply(PoolChanged(replace(POOL[0], output_usd_per_mtok=9.0)), 0.0)
+    assert learner.accounts.everybody.objective == BUDGET
+    assert learner.arms[0].output_usd_per_mtok == 9.0
+
+
+def test_budgets_and_prices_change_while_no_arm_is_in_service() -> None:
+    learner = experienced()
+    for one in POOL:
+        learner.apply(PoolChanged(replace(one, state="retired")), 0.0)
+    learner.apply(ObjectiveChanged(Objective("budget", 1e-3)), 0.0)
+    learner.apply(ObjectiveChanged(BUDGET, "team"), 0.0)
+    learner.apply(PoolChanged(replace(POOL[0], output_usd_per_mtok=9.0, state="active")), 0.0)
+    assert learner.accounts.own["team"].objective == BUDGET
+    assert (learner.arms[0].state, learner.arms[0].output_usd_per_mtok) == ("active", 9.0)
+
+
+def test_a_price_change_that_takes_the_last_arm_out_of_service_is_taken_whole() -> None:
+    learner = experienced()
+    for one in POOL[1:]:
+        learner.apply(PoolChanged(replace(one, state="retired")), 0.0)
+    learner.apply(PoolChanged(replace(POOL[0], output_usd_per_mtok=9.0, is_routable=False)), 0.0)
+    assert not learner.arms[0].is_routable
+
+
+def test_a_budget_below_the_cheapest_arms_cost_does_not_push_lambda_to_its_end() -> None:
+    learner = experienced()
+    learner.apply(ObjectiveChanged(Objective("budget", 1e-6)), 0.0)
+    assert lambda_of(learner, None) < 1e4
