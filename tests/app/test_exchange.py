@@ -6,6 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from app.providers.base import Completion
+from app.schemas.chat import parse_chat
+from app.storage.tables import CallRow
 from learner.likeness import MOST
 from tests.app.harness import House, settings_of
 
@@ -41,3 +44,25 @@ async def test_free_answers_that_say_the_same_are_alike_and_others_are_not(
 async def test_answers_with_a_final_answer_are_compared_by_that_alone(open_house: Callable[..., Any]) -> None:
     house = await open_house(settings_of(objective=PRICELESS))
     assert await answers_of(house, small="42", middle="41", large="42") == {}
+
+
+def free_text(text: str) -> Completion:
+    return Completion(
+        body={"choices": [{"message": {"content": text}}]}, text=text, finish_reason="stop", input_tokens=9,
+        output_tokens=9, is_estimated=False, mean_logprob=None, has_tool_calls=False, latency_s=0.1,
+    )  # fmt: skip
+
+
+async def test_a_judged_answer_is_not_compared_with_itself(open_house: Callable[..., Any]) -> None:
+    house = await open_house(settings_of(objective=PRICELESS))
+    request, body = parse_chat(orjson.dumps({"messages": [{"role": "user", "content": "Tell me something."}]}))
+    exchange = house.service.router.begin(request, body, user=None, key_id=None)
+    first = exchange.succeeded("middle", free_text(WEATHER), 1e-5)
+    verdict = CallRow(
+        inference_id=exchange.id, step=first.step, model="judge", purpose="judge", outcome="ok", account="request",
+        created_at=exchange.at,
+    )  # fmt: skip
+    exchange.rows.append(verdict)
+    second = exchange.succeeded("large", free_text(TALE), 1e-5)
+    assert first.evidence["likeness"] == second.evidence["likeness"] < MOST
+    assert "likeness" not in verdict.evidence
