@@ -145,7 +145,6 @@ def _call(row: CallRow) -> Call:
         latency_s=row.latency_s,
         group=row.answer_group,
         explored=row.explored,
-        in_background=row.account == "background",
         evidence=row.evidence,
     )
 

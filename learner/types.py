@@ -127,7 +127,6 @@ class Call:
     latency_s: float = 0.0
     group: int | None = None
     explored: bool = False
-    in_background: bool = False
     evidence: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -102,16 +102,16 @@ def tasks(worlds: Sequence[World], plan: Plan, embedding: Path | None, folder: P
     ]
 
 
-def play_all(todo: Sequence[Task], processes: int) -> dict[Run, Played]:
+def play_all(streams: Sequence[Task], processes: int) -> dict[Run, Played]:
     """Play every run that has no file yet, telling progress on standard error; returns all of them."""
     began, results = time.monotonic(), dict[Run, Played]()
     # The matrices are small: several threads in each process would only stand in each other's way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for done, future in enumerate(as_completed([pool.submit(finished, task) for task in todo]), start=1):
+        for done, future in enumerate(as_completed([pool.submit(finished, task) for task in streams]), start=1):
             results |= future.result()
-            told = f"{done} of {len(todo)} streams, {len(results)} runs, {time.monotonic() - began:.0f} s"
+            told = f"{done} of {len(streams)} streams, {len(results)} runs, {time.monotonic() - began:.0f} s"
             print(told, file=sys.stderr, flush=True)
     return results
 

@@ -184,7 +184,6 @@ class Headrace:
             output_tokens=reply.output_tokens,
             cost_usd=reply.usd,
             group=reply.group,
-            in_background=is_shadow,
         )
 
     def _compared(self, question: Question, served: Served, at_s: float) -> Served:
