@@ -155,12 +155,12 @@ class Learning:
                 return self._remember(replace(with_rows(logged, entry), early=early))
             case "request":
                 return self._remember(with_rows(logged, entry))
-            case "comparison" if entry.ref in self._recent:
+            case "comparison" | "probe" if entry.ref in self._recent:
                 return self._remember(with_rows(logged, entry, self._recent[entry.ref]))
-            case "comparison":
+            case "comparison" | "probe":
                 # The database has this event's rows already: it was committed before it came here.
                 known = until(seq, await self.inference(entry.ref))
-                return self._remember(replace(known, seq=seq, kind="comparison", at=entry.at))
+                return self._remember(replace(known, seq=seq, kind=entry.kind, at=entry.at))
         return with_rows(logged, entry)
 
     def _remember(self, logged: Logged) -> Logged:

@@ -24,6 +24,7 @@ from learner.types import (
     Parameters,
     ParametersChanged,
     PoolChanged,
+    Probed,
     Rated,
     Recorded,
     Served,
@@ -57,8 +58,9 @@ def _event(logged: Logged, feature_version: str) -> Event | None:
             return ObjectiveChanged(None if own is None else _objective(own), account=logged.ref)
         case "policy":
             return ParametersChanged(Parameters(**logged.body))
-        case "request" | "comparison":
-            return served_of(logged, feature_version)
+        case "request" | "comparison" | "probe":
+            served = served_of(logged, feature_version)
+            return Probed(served) if served is not None and logged.kind == "probe" else served
         case "recorded":
             return _recorded(logged, feature_version)
         case "feedback":

@@ -19,6 +19,7 @@ from app.exchange import Exchange
 from app.judging import Judging
 from app.learning import Learning
 from app.pool import Pool
+from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
 from app.requests import input_chars, is_routed, limits_of, prompt_of, query_of, upstream_body
 from app.schemas.chat import ChatRequest
@@ -42,6 +43,7 @@ class Router:
         providers: By the `provider` of a model's entry.
         judging: The LLM judges.
         background: Comparisons that no client waits for.
+        probing: Probes, likewise.
         rng: Draws the first arm; the propensity is stored.
         clock: Seconds since 1970.
         timeout_s: Seconds for one upstream call.
@@ -57,6 +59,7 @@ class Router:
     providers: dict[str, Provider]
     judging: Judging
     background: Background
+    probing: Probing
     rng: np.random.Generator
     clock: Callable[[], float]
     timeout_s: float
@@ -133,9 +136,14 @@ class Router:
             await self.journal.append(exchange.entry("failed", keep_content=self.keep_content, account="background"))
             raise
         await self.journal.append(exchange.entry("answered", keep_content=self.keep_content))
-        self.background.compare(exchange)
+        self.afterwards(exchange)
         assert exchange.answered_step is not None  # _converse returns only with an answer
         return exchange.completions[exchange.answered_step]
+
+    def afterwards(self, exchange: Exchange) -> None:
+        """Start what may be learned from an answer in the background, now that it is on its way."""
+        self.background.compare(exchange)
+        self.probing.draw(exchange)
 
     async def _converse(self, exchange: Exchange) -> None:
         """Call arms until the policy stops."""

@@ -23,6 +23,7 @@ from app.keys import Keys
 from app.learning import Learning
 from app.objective import Objectives, to_learner
 from app.pool import Pool
+from app.probing import Probing
 from app.providers.base import Provider
 from app.providers.fake import FakeProvider
 from app.providers.openai_compatible import OpenAICompatibleProvider
@@ -151,7 +152,7 @@ def _wire(
 ) -> Service:
     """Connect all parts; nothing runs yet."""
     timeout_s, keep_content = settings.timeouts.upstream_s, settings.storage.content
-    comparisons, first_arm = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(2))
+    comparisons, first_arm, probes = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(3))
     calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
     learning = Learning(state, engine)
     journal = Journal(engine, learning.take)
@@ -160,9 +161,11 @@ def _wire(
     budgets = Budgets()
     keys = Keys(environment.admin_key, journal, budgets)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
+    judging = Judging(settings.judges, pool, timeout_s=timeout_s)
+    probing = Probing(judging, background, probes, settings.feedback.probe_share)
     router = Router(
-        learning.features, learning, journal, pool, calling, Judging(settings.judges, pool, timeout_s=timeout_s),
-        background, first_arm, time.time, timeout_s, keep_content,
+        learning.features, learning, journal, pool, calling, judging,
+        background, probing, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets,
     )  # fmt: skip
     return Service(

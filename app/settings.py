@@ -66,6 +66,13 @@ class Exploration(Strict):
     max_usd_per_day: NonNegativeUsd = 5.0
 
 
+class FeedbackSection(Strict):
+    """What feedback is held against."""
+
+    probe_share: UnitInterval = 0.005
+    """Share of the answers that the best judges are shown in the background, drawn at random."""
+
+
 class Embedding(Strict):
     """An embedding file in place of the one in the data directory."""
 
@@ -84,6 +91,7 @@ class Settings(Strict):
     exploration: Exploration = Exploration()
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""
+    feedback: FeedbackSection = FeedbackSection()
     embedding: Embedding | None = None
 
     @model_validator(mode="after")

@@ -193,4 +193,4 @@ class PassThrough:
         entry = self._exchange.entry(status, keep_content=router.keep_content, account=account)
         router.background.keep(router.journal.append(entry))
         if status == "answered":
-            router.background.compare(self._exchange)
+            router.afterwards(self._exchange)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -42,6 +42,9 @@ class Metrics:
     observations: Gauge = field(init=False)
     quality: Gauge = field(init=False)
     share: Gauge = field(init=False)
+    honest: Gauge = field(init=False)
+    damped: Gauge = field(init=False)
+    distrusted: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         r = self.registry
@@ -59,6 +62,9 @@ class Metrics:
         self.observations = Gauge("headrace_observations", "What the learner has learned from", registry=r)
         self.quality = Gauge("headrace_model_quality", "Believed quality of a model", ["model"], registry=r)
         self.share = Gauge("headrace_model_share", "Share of recent answers by a model", ["model"], registry=r)
+        self.honest = Gauge("headrace_model_honest_quality", "Quality of a model's answers", ["model"], registry=r)
+        self.damped = Gauge("headrace_ratings_damped", "Ratings that counted for less than one", ["by"], registry=r)
+        self.distrusted = Gauge("headrace_raters_distrusted", "Who rates against all else", ["by"], registry=r)
 
     def answered(self, *, model: str, stage: str, seconds: float, overhead_ms: float) -> None:
         """Count one answered request."""
@@ -74,6 +80,8 @@ class Metrics:
         feedback_events: int,
         spend: dict[str, float],
         models: Iterable[tuple[str, float, float]],
+        honest: Mapping[str, float],
+        raters: Mapping[str, Mapping[str, int]],
     ) -> bytes:
         """Return the exposition text after bringing the gauges up to date."""
         self.lambda_.set(lambda_)
@@ -84,4 +92,9 @@ class Metrics:
         for model, quality, share in models:
             self.quality.labels(model).set(quality)
             self.share.labels(model).set(share)
+        for model, mean in honest.items():
+            self.honest.labels(model).set(mean)
+        for kind, counted in raters.items():
+            self.damped.labels(kind).set(counted["damped"] + counted["bursts"])
+            self.distrusted.labels(kind).set(counted["distrusted"])
         return generate_latest(self.registry)

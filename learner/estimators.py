@@ -149,14 +149,14 @@ class BayesianLogistic(base.Classifier):
             covariance[:old, :old] = self.covariance
             self.covariance, self.mean = covariance, np.append(self.mean, prior_means[old:])
 
-    def update(self, x: FloatArray, y: float) -> None:
-        """Take in one label y in [0, 1], or about there where it was corrected for known errors."""
+    def update(self, x: FloatArray, y: float, weight: float = 1.0) -> None:
+        """Take in one label y in [0, 1], or about there where it was corrected for known errors, of a weight ≥ 0."""
         self._forget()
         p = sigmoid(float(self.mean @ x))
         direction = self.covariance @ x
-        slope = max(p * (1.0 - p), 1e-4)
+        slope = weight * max(p * (1.0 - p), 1e-4)
         self.covariance -= square(direction) * (slope / (1.0 + slope * float(x @ direction)))
-        self.mean += self.covariance @ x * (y - p)
+        self.mean += self.covariance @ x * (weight * (y - p))
 
     def _forget(self) -> None:
         if self.gamma < 1.0:

@@ -90,14 +90,14 @@ class Stacker:
             self.logistic.resize(np.array([prior_mean(name) for name in self.logistic.columns.names]))
         return vector
 
-    def update(self, features: Mapping[str, float], prior_logit: float, y: float) -> None:
-        """Learn from one label y in [0, 1] of an answer with this evidence."""
+    def update(self, features: Mapping[str, float], prior_logit: float, y: float, weight: float = 1.0) -> None:
+        """Learn from one label y in [0, 1], of a weight ≥ 0, of an answer with this evidence."""
         x = self._vector({"bias": 1.0, "prior": prior_logit, **features})
         self.calibration.update(sigmoid(float(self.logistic.mean @ x)), y)
         for name, value in features.items():
             if name.startswith("judge:"):
                 self.judges.setdefault(name[6:], Calibration()).update(sigmoid(value), y)
-        self.logistic.update(x, y)
+        self.logistic.update(x, y, weight)
         self._view = None
 
     def view(self) -> StackerView:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learner.channel import Rates
 from learner.estimators import logit, sigmoid
 from learner.joint import Partition
 from learner.policy import Answered, View
@@ -19,7 +20,6 @@ from learner.quality import Label
 from learner.types import FloatArray, Rated
 
 UNLABELLED_WEIGHT = 0.5
-THUMB_FLIP = 0.06
 LEAST_WEIGHT = 0.05
 
 
@@ -33,6 +33,7 @@ class RatedLabels:
         features: Evidence on the answer.
         prior_logit: Log-odds of the belief in the answer before that evidence.
         value: The rating; a thumb is corrected for those pressed by mistake, and so leaves [0, 1].
+        weight: What it counts for, in (0, 1].
         moved: How far the evidence alone moved the belief in the arm.
         labels: By arm.
     """
@@ -42,6 +43,7 @@ class RatedLabels:
     features: Mapping[str, float]
     prior_logit: float
     value: float
+    weight: float
     moved: float
     labels: Mapping[int, Label]
 
@@ -62,40 +64,47 @@ def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, 
     return {arm: Label(w, v) for arm, w, v in zip(arms, counted.tolist(), values.tolist(), strict=True)}
 
 
-def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | None:
-    """Label the answers of a request by a rating of the one that was served; None where no arm answered it."""
-    if rated.served.answered_step not in answered.steps:
+def rated_labels(
+    view: View, rated: Rated, answered: Answered, rates: Rates, *, weight: float = 1.0
+) -> RatedLabels | None:
+    """Label the answers of a request by a rating of the one that was served; None where no arm answered it.
+
+    A rating that counts for nothing labels nothing.
+
+    Args:
+        view: What is believed now.
+        rated: The rating.
+        answered: The answers.
+        rates: How thumbs come about on such queries.
+        weight: What this rating counts for, in [0, 1]: 1 is a full one.
+    """
+    if weight == 0.0 or rated.served.answered_step not in answered.steps:
         return None
     at = answered.steps.index(rated.served.answered_step)
-    arm, answers = answered.arms[at], answered.answers
-    belief = believed(rated, float(answered.right[at]))
+    arm, answers, before = answered.arms[at], answered.answers, float(answered.right[at])
+    belief = believed(rated, before, rates)
+    counted = weight * rates.balance(belief) if rated.is_binary else weight
     own = float(answers.quality[at])
-    labels = {arm: Label(1.0, belief)}
+    labels = {arm: Label(counted, belief)}
     if answers.after is not None:
-        told = answers.after.told(answers.groups[at], min(max(belief, 0.005), 0.995))
-        labels = to_labels(answered.arms, answers.quality, told, trust=1.0)
+        taken = before + weight * (belief - before)
+        told = answers.after.told(answers.groups[at], min(max(taken, 0.005), 0.995))
+        trust = UNLABELLED_WEIGHT + weight * (counted / weight - UNLABELLED_WEIGHT)
+        labels = to_labels(answered.arms, answers.quality, told, trust=trust)
     return RatedLabels(
         arm=arm,
         expected=own,
         features=answered.features[at],
         prior_logit=answered.prior_logits[at],
-        value=unflipped(rated.reward) if rated.is_binary else rated.reward,
+        value=rates.unflipped(rated.reward) if rated.is_binary else rated.reward,
+        weight=counted,
         moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at])) - own,
         labels=labels,
     )
 
 
-def believed(rated: Rated, before: float) -> float:
+def believed(rated: Rated, before: float, rates: Rates) -> float:
     """Probability that the answer is good after the rating: a thumb may be a mistake, a rating is taken as it is."""
     if not rated.is_binary:
         return rated.reward
-    said = logit(1.0 - THUMB_FLIP)
-    return sigmoid(logit(before) + (said if rated.reward >= 0.5 else -said))
-
-
-def unflipped(thumb: float) -> float:
-    """Correct a thumb, 0 or 1, for those pressed by mistake: its mean over many is then that of the quality.
-
-    The method of unbiased estimators (Natarajan et al., NIPS 2013, lemma 1), for flips alike in both directions.
-    """
-    return (thumb - THUMB_FLIP) / (1.0 - 2.0 * THUMB_FLIP)
+    return sigmoid(logit(before) + rates.evidence(is_up=rated.reward >= 0.5))

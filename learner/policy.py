@@ -15,12 +15,12 @@ import numpy as np
 from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
-from learner.estimators import logit
+from learner.estimators import logit, sigmoid
 from learner.exploration import TEMPERATURE, draw, floors_for, mix_with_floor, shadow_arms
 from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
 from learner.pool import Arm, eligible, serving
-from learner.quality import Belief, Predictor
+from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
@@ -65,6 +65,20 @@ class Answered:
     def prior_logits(self) -> list[float]:
         """Log-odds of each answer to be good before the evidence."""
         return [logit(p) for p in self.answers.prior.tolist()]
+
+    def apart(self, at: int) -> float | None:
+        """Probability that an answer is good by agreement and evidence, apart from what is believed of any model.
+
+        All models are taken to be of quality `POOL_PRIOR_QUALITY`: so no thumb has a say in it, but through the
+        evidence's weights. None where neither other answers nor a judge's score tell anything.
+        """
+        answers, quality = self.answers, np.full(len(self.arms), POOL_PRIOR_QUALITY)
+        if len(self.arms) > 1 and answers.is_comparable:
+            partition = answers.joint.partition(quality, answers.groups, answers.evidence)
+            return float(partition.of_answers[at])
+        if any(name.startswith("judge:") for name in self.features[at]):
+            return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
+        return None
 
     @property
     def right(self) -> FloatArray:
@@ -275,8 +289,12 @@ class View:
             limits: The request's limits (its dial scales λ).
         """
         price = self.price(limits)
-        weights = {j: self.stacker.weights.get(f"judge:{j}", 0.5) for j in costs_usd}
+        weights = {j: self.judge_weight(j) for j in costs_usd}
         return [j for j, usd in costs_usd.items() if worth_usd(p=right, weight=weights[j], lambda_=price) > usd]
+
+    def judge_weight(self, judge: str) -> float:
+        """Return a judge's weight in the stacker."""
+        return self.stacker.weights.get(f"judge:{judge}", 0.5)
 
     def shadows(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learner.drift import DELTA, THRESHOLD
+from learner.honest import Estimate
 from learner.judges import Calibration
 from learner.quality import interval
 from learner.state import LearnerState
@@ -36,6 +37,8 @@ def report(state: LearnerState) -> dict[str, Any]:
         "calibration": {"ece": state.stacker.calibration.ece, "n": int(state.stacker.calibration.count.sum())},
         "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
         "drift": state.drift.alarms,
+        "channel": _channel(state),
+        "raters": _raters(state),
     }
 
 
@@ -63,8 +66,53 @@ def _models(state: LearnerState) -> dict[str, Any]:
             "latency_s": float(state.cost.seconds[i]) / seen if calls[i] > 0 else None,
             "share": float(state.shares[i]),
             "routable": arm.is_routable,
+            "honest": _honest(state, i),
         }
     return rows
+
+
+def _honest(state: LearnerState, arm: int) -> dict[str, Any] | None:
+    """Describe the quality of the answers that an arm gave, overall and by category; None where it gave none."""
+    honest, names = state.ratings.honest, state.taxonomy.names
+    overall = honest.of_arm(arm)
+    if overall is None:
+        return None
+    by_category = {name: honest.of_category(arm, k) for k, name in enumerate(names)}
+    probed = state.ratings.probes.supported(arm)
+    return _estimate(overall) | {
+        "supported_by_probes": None if probed is None else [min(max(bound, 0.0), 1.0) for bound in probed],
+        "categories": {name: _estimate(found) for name, found in by_category.items() if found is not None},
+    }
+
+
+def _estimate(found: Estimate) -> dict[str, Any]:
+    return {
+        "mean": found.mean,
+        "interval": [found.low, found.high],
+        "n_answers": found.answers,
+        "n_labelled": found.labelled,
+    }
+
+
+def _channel(state: LearnerState) -> dict[str, Any]:
+    """Describe how thumbs come about in every category, and how many spoke for that."""
+    channel = state.ratings.channel
+    told = channel.counts[1:].sum(axis=(0, 1))
+    names = ("flip_down", "flip_up", "pressed_good", "pressed_bad")
+    return {
+        category: dict(zip(names, rates, strict=True)) | {"n": float(n)}
+        for category, rates, n in zip(state.taxonomy.names, channel.table().T.tolist(), told, strict=True)
+    }
+
+
+def _raters(state: LearnerState) -> dict[str, Any]:
+    """Describe who rates: how many, how many press against all else, and how many ratings counted for less."""
+    kinds = {"users": state.ratings.users, "keys": state.ratings.keys}
+    described = {
+        kind: {"known": len(r.known), "distrusted": r.distrusted, "damped": r.damped, "bursts": r.bursts}
+        for kind, r in kinds.items()
+    }
+    return described | {"unsupported": state.ratings.unsupported}
 
 
 def _judges(state: LearnerState) -> dict[str, Any]:

@@ -21,20 +21,26 @@ import numpy as np
 from learner import drift
 from learner.accounts import Accounts
 from learner.budget import Controller
+from learner.channel import Channel
 from learner.cost import Cost
 from learner.errors import SnapshotIncompatible
 from learner.estimators import BayesianLogistic, Columns, DiscountedRidge
 from learner.exploration import Ledger
 from learner.features import Features
+from learner.honest import HonestQuality
 from learner.joint import Joint
 from learner.judges import Calibration, Stacker
+from learner.lessons import Lesson
 from learner.pool import Arm
+from learner.probes import Probes
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
-from learner.state import LearnerState, Lesson
+from learner.raters import Rater, Raters
+from learner.ratings import Ratings
+from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 3
+SCHEMA = 4
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -56,6 +62,8 @@ def dump(state: LearnerState) -> bytes:
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
         "alarms": state.drift.alarms,
         "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.items()},
+        "raters": {"users": asdict(state.ratings.users), "keys": asdict(state.ratings.keys)},
+        "unsupported": state.ratings.unsupported,
         "quiet": state.drift.quiet,
         "observations": state.observations,
         "requests": state.requests,
@@ -64,6 +72,16 @@ def dump(state: LearnerState) -> bytes:
     stored: dict[str, Any] = {"manifest": np.frombuffer(json.dumps(manifest).encode(), np.uint8), **_arrays(state)}
     np.savez_compressed(buffer, **stored)
     return buffer.getvalue()
+
+
+def _rating_arrays(ratings: Ratings) -> dict[str, FloatArray]:
+    return {
+        "channel": ratings.channel.counts,
+        "answers": ratings.channel.answers,
+        "honest": ratings.honest.sums,
+        "probes": ratings.probes.sums,
+        "ages": ratings.ages,
+    }
 
 
 def checksum(body: bytes) -> str:
@@ -82,6 +100,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays["stacker.mean"] = state.stacker.logistic.mean
     arrays["stacker.covariance"] = state.stacker.logistic.covariance
     arrays["joint.loglik"] = state.joint.loglik
+    arrays |= {f"ratings.{name}": array for name, array in _rating_arrays(state.ratings).items()}
     calibrations = [state.stacker.calibration, *state.stacker.judges.values()]
     arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
     return arrays
@@ -123,6 +142,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         drift=drift.DriftMonitor(
             {a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["quiet"], manifest["alarms"]
         ),
+        ratings=_ratings(manifest, arrays),
         arms=arms,
         lessons=OrderedDict((i, _lesson(values)) for i, values in manifest["lessons"].items()),
         observations=manifest["observations"],
@@ -143,16 +163,40 @@ def _controller(values: dict[str, Any]) -> Controller:
 
 def _lesson_values(lesson: Lesson) -> list[Any]:
     labels = {arm: (label.weight, label.value) for arm, label in lesson.labels.items()}
-    return [labels, lesson.quality, lesson.rating]
+    return [labels, lesson.quality, lesson.rating, lesson.seen, lesson.apart]
 
 
 def _lesson(values: list[Any]) -> Lesson:
-    labels, quality, rating = values
+    labels, quality, rating, seen, apart = values
     return Lesson(
         {int(arm): Label(*label) for arm, label in labels.items()},
         {int(arm): believed for arm, believed in quality.items()},
-        None if rating is None else (rating[0], rating[1]),
+        None if rating is None else (rating[0], rating[1], rating[2]),
+        seen,
+        apart,
     )
+
+
+def _ratings(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Ratings:
+    return Ratings(
+        channel=Channel(arrays["ratings.channel"], arrays["ratings.answers"]),
+        users=_raters(manifest["raters"]["users"]),
+        keys=_raters(manifest["raters"]["keys"]),
+        honest=HonestQuality(arrays["ratings.honest"]),
+        probes=Probes(arrays["ratings.probes"]),
+        ages=arrays["ratings.ages"],
+        unsupported=manifest["unsupported"],
+    )
+
+
+def _raters(values: dict[str, Any]) -> Raters:
+    known = ((name, _rater(rater)) for name, rater in values["known"].items())
+    return Raters(**{**values, "known": OrderedDict(known)})
+
+
+def _rater(values: dict[str, Any]) -> Rater:
+    labels = {int(arm): (weight, age) for arm, (weight, age) in values["labels"].items()}
+    return Rater(**{**values, "labels": labels})
 
 
 def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quality:

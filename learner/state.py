@@ -23,10 +23,12 @@ from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.judges import Stacker
 from learner.labels import RatedLabels, agreement_labels, rated_labels
+from learner.lessons import Lesson, lesson_of
 from learner.onboarding import next_states
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
+from learner.ratings import Ratings
 from learner.shares import note, share
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
@@ -40,30 +42,17 @@ from learner.types import (
     Parameters,
     ParametersChanged,
     PoolChanged,
+    Probed,
     Rated,
     Recorded,
     Served,
 )
 
-REMEMBERED_LESSONS = 20_000
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 LOOK_AROUND_EVERY = 50
 UNKNOWN_UPSIDE = 0.05
 ENOUGH_FOR_CURVE = 200
-
-
-@dataclass(slots=True)
-class Lesson:
-    """What one inference has taught so far: later news of it is learned in place of this, not on top.
-
-    `quality` keeps what was believed of each arm when its answer was first seen, so that a correction ends where the
-    right rating alone would have ended; `rating` is the last reward, and whether it came from a thumb.
-    """
-
-    labels: dict[int, Label] = field(default_factory=dict)
-    quality: dict[int, float] = field(default_factory=dict)
-    rating: tuple[float, bool] | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +69,7 @@ class LearnerState:
     stacker: Stacker = field(default_factory=Stacker)
     joint: Joint = field(default_factory=Joint)
     drift: DriftMonitor = field(default_factory=DriftMonitor)
+    ratings: Ratings = field(default_factory=Ratings)
     arms: list[Arm] = field(default_factory=list)
     lessons: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -109,6 +99,7 @@ class LearnerState:
         )
         state.comparable = np.zeros((2, len(state.taxonomy.names)))
         state.stated = np.zeros((2, len(state.taxonomy.names)))
+        state.ratings.make_room(0, len(state.taxonomy.names))
         state._advance()
         return state
 
@@ -132,7 +123,10 @@ class LearnerState:
             case Served():
                 self._serve(event, at_s)
             case Rated():
-                self._rate(event)
+                self._rate(event, at_s)
+            case Probed(served):
+                self._serve(served, at_s)
+                self._probe(served)
             case Recorded():
                 self._read(event)
         self._view = None
@@ -172,6 +166,7 @@ class LearnerState:
         categories = len(self.taxonomy.names)
         self.quality.set_arm(index, self.arms[index], categories)
         self.cost.set_arm(index, self.arms[index], categories)
+        self.ratings.make_room(len(self.arms), categories)
 
     # -- the price of money ---------------------------------------------------------------------------------------
 
@@ -229,6 +224,8 @@ class LearnerState:
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )
+        if event.is_request:
+            self._believe(event)
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
@@ -251,31 +248,49 @@ class LearnerState:
             note(self.comparable, event.context, is_so=is_comparable)
         if not is_comparable or len(answers) < 2:
             return
-        fresh = {event.calls[i].step for i in event.fresh}
+        fresh = {event.calls[i].step for i in event.fresh if event.calls[i].purpose != "judge"}
         if all(call.step not in fresh for call in answers):
             return
-        lesson = self._lesson(event.inference_id)
+        lesson = lesson_of(self.lessons, event.inference_id)
         answered = self._answered(event, lesson)
         known = sum(call.step not in fresh for call in answers)
         self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
+        self.ratings.tell(event, lesson, answered)
         labels: Mapping[int, Label] = agreement_labels(answered)
         if lesson.rating is not None:
-            rated = rated_labels(self.view(), Rated(event, "", *lesson.rating), answered)
+            reward, is_binary, weight = lesson.rating
+            rates = self.ratings.channel.rates(event.context)
+            rating = Rated(event, "", reward, is_binary)
+            rated = rated_labels(self.view(), rating, answered, rates, weight=weight)
             labels = rated.labels if rated is not None else labels
         self._learn(event, lesson, labels)
 
-    def _rate(self, event: Rated) -> None:
+    def _believe(self, event: Served) -> None:
+        """Note what is believed of an answer when it is served: ratings will tell how far that was right."""
+        lesson = lesson_of(self.lessons, event.inference_id)
+        self.ratings.serve(event, lesson, self._answered(event, lesson))
+
+    def _probe(self, event: Served) -> None:
+        """Take in what the best judges say of an answer drawn at random."""
+        lesson = lesson_of(self.lessons, event.inference_id)
+        self.ratings.probe(event, lesson, self._answered(event, lesson))
+
+    def _rate(self, event: Rated, at_s: float) -> None:
         self._check(event.served.calls)
         if not 0.0 <= event.reward <= 1.0:
             raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
-        lesson = self._lesson(event.served.inference_id)
-        rated = rated_labels(self.view(), event, self._answered(event.served, lesson))
+        lesson = lesson_of(self.lessons, event.served.inference_id)
+        answered = self._answered(event.served, lesson)
+        rates, is_first = self.ratings.channel.rates(event.served.context), lesson.rating is None
+        weight = self.ratings.weight(event, lesson, answered, rates, self.quality.means(), at_s)
+        rated = rated_labels(self.view(), event, answered, rates, weight=weight) if weight is not None else None
+        if weight is not None:
+            lesson.rating = event.reward, event.is_binary, weight
         if rated is None:
             return
-        if lesson.rating is None:
+        if is_first:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
             self._weigh(rated)
-        lesson.rating = event.reward, event.is_binary
         self._learn(event.served, lesson, rated.labels)
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
@@ -284,12 +299,6 @@ class LearnerState:
         for arm in {self._positions[call.arm] for call in event.calls if call.purpose != "judge"}:
             quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
         return self.view().answered(event.context, event.calls, event.scores, quality)
-
-    def _lesson(self, inference_id: str) -> Lesson:
-        lesson = self.lessons.setdefault(inference_id, Lesson())
-        while len(self.lessons) > REMEMBERED_LESSONS:
-            self.lessons.popitem(last=False)
-        return lesson
 
     def _read(self, event: Recorded) -> None:
         """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
@@ -316,16 +325,19 @@ class LearnerState:
 
     def _weigh(self, rated: RatedLabels) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        self.stacker.update(rated.features, rated.prior_logit, rated.value)
+        self.stacker.update(rated.features, rated.prior_logit, rated.value, rated.weight)
         self._deviate(rated.arm, rated.moved)
         arm = self.arms[rated.arm].id
-        seen = min(max(rated.value, 0.0), 1.0)
+        seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
         if self.drift.update(arm, y=seen, expected=rated.expected, at_observation=self.observations):
             self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
+            self.ratings.forgotten(rated.arm, KEPT_AFTER_ALARM)
 
     def _learn(self, event: Served, lesson: Lesson, labels: Mapping[int, Label]) -> None:
         """Take in labels, each in place of what was learned of the same answer before."""
         for arm, label in labels.items():
+            if arm not in lesson.labels:
+                self.ratings.learned(arm)
             lesson.labels[arm] = self.quality.observe(arm, event.context, label, lesson.labels.get(arm, UNLABELLED))
             self.observations += 1
 
@@ -369,6 +381,7 @@ class LearnerState:
             self.stated = np.pad(self.stated, ((0, 0), (0, missing)))
             self.quality.set_categories(categories)
             self.cost.set_categories(categories)
+            self.ratings.make_room(len(self.arms), categories)
 
     def _deviate(self, index: int, moved: float) -> None:
         """Track how far the evidence on an answer moves the belief in it."""

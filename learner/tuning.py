@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from learner.evaluation import Estimate, corrected, estimate
-from learner.labels import unflipped
+from learner.lessons import Lesson
 from learner.policy import Ask, View
 from learner.pool import SERVING
 from learner.quality import Believed
-from learner.state import LearnerState, Lesson
+from learner.state import LearnerState
 from learner.types import Call, FloatArray, Limits, Parameters, Served
 
 LEAST_COMPARISONS = 60
@@ -37,14 +37,13 @@ class Comparison:
     Args:
         served: The inference with all its calls.
         believed: Quality of every arm as it was believed before any of these answers.
-        reward: What a user said of the answer that was given, in [0, 1]; None where nobody did.
-        is_binary: Whether the reward is a thumb.
+        reward: What a user said of the answer that was given; a thumb is corrected for mistakes, and so leaves [0, 1].
+            None where nobody said anything.
     """
 
     served: Served
     believed: Believed
     reward: float | None = None
-    is_binary: bool = True
 
 
 def compared(state: LearnerState, served: Served) -> Comparison:
@@ -54,8 +53,14 @@ def compared(state: LearnerState, served: Served) -> Comparison:
     quality = state.view().quality.mean(served.context)
     for arm, believed in lesson.quality.items():
         quality[arm] = believed
-    reward, is_binary = lesson.rating or (None, True)
-    return Comparison(served, Believed(means, quality), reward, is_binary)
+    return Comparison(served, Believed(means, quality), _reward(state, served, lesson))
+
+
+def _reward(state: LearnerState, served: Served, lesson: Lesson) -> float | None:
+    reward, is_binary, weight = lesson.rating or (0.0, True, 0.0)
+    if weight == 0.0:
+        return None
+    return state.ratings.channel.rates(served.context).unflipped(reward) if is_binary else reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +153,11 @@ def _utility(view: View, comparison: Comparison, target: Played, logged: Played,
     support = float(logged.chances @ same)
     if support < LEAST_SUPPORT:
         return value
-    reward = unflipped(comparison.reward) if comparison.is_binary else comparison.reward
     return corrected(
-        value, reward=reward, model=float(told.right[given]), weight=float(target.chances @ same) / (support * rated)
+        value,
+        reward=comparison.reward,
+        model=float(told.right[given]),
+        weight=float(target.chances @ same) / (support * rated),
     )
 
 

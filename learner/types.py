@@ -166,6 +166,13 @@ class Rated:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """An inference whose answer was drawn at random and judged; the judges' calls are fresh, their scores are there."""
+
+    served: Served
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """Outcomes of one query that were recorded elsewhere: as many calls as qualities in [0, 1], none of them billed."""
 
@@ -204,4 +211,4 @@ class ParametersChanged:
     parameters: Parameters
 
 
-Event = Served | Rated | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged
+Event = Served | Rated | Probed | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged

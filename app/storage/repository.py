@@ -43,10 +43,10 @@ Step = TypeVar("Step", CallRow, JudgeScoreRow, FeedbackRow)
 class Logged:
     """An event of the log with the rows it speaks of, as they were when it was logged.
 
-    A request or comparison comes with its decision and with all calls and judge scores of that inference up to the
-    event; a feedback likewise, through the inference it is about; a recorded query with its outcomes; other kinds come
-    alone. The decision is None where the inference was none that a client asked for. A request also has the feedback
-    that came before it, while its answer still streamed, as `early`.
+    A request, comparison or probe comes with its decision and with all calls and judge scores of that inference up to
+    the event; a feedback likewise, through the inference it is about; a recorded query with its outcomes; other kinds
+    come alone. The decision is None where the inference was none that a client asked for. A request also has the
+    feedback that came before it, while its answer still streamed, as `early`.
     """
 
     seq: int
@@ -177,7 +177,7 @@ async def _recorded_of(session: AsyncSession, events: Sequence[EventRow]) -> dic
 def _inference(event: EventRow, feedback: FeedbackRow | None) -> str | None:
     if event.kind == "feedback":
         return feedback.inference_id if feedback else None
-    return event.ref if event.kind in ("request", "comparison") else None
+    return event.ref if event.kind in ("request", "comparison", "probe") else None
 
 
 def _requested(events: Sequence[EventRow]) -> set[str]:

@@ -18,7 +18,7 @@ Status = Literal["open", "answered", "failed", "cancelled"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
 Account = Literal["request", "background"]
-EventKind = Literal["request", "comparison", "feedback", "model", "objective", "policy", "recorded", "key"]
+EventKind = Literal["request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key"]
 Source = Literal["config", "api"]
 
 # SQLite numbers rows by itself only where the type is exactly INTEGER; its INTEGER has 64 bits.

@@ -5,16 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learner.channel import FLIP, Rates
 from learner.joint import JointView
 from learner.labels import (
     LEAST_WEIGHT,
-    THUMB_FLIP,
     UNLABELLED_WEIGHT,
     agreement_labels,
     believed,
     rated_labels,
     to_labels,
-    unflipped,
 )
 from learner.policy import Answered
 from learner.types import Call, Rated, Served
@@ -34,7 +33,7 @@ def three(*groups: int | None) -> Served:
 
 
 def values(event: Served, *, up: bool) -> dict[int, float]:
-    rated = rated_labels(VIEW, thumb(event, up=up), of(event))
+    rated = rated_labels(VIEW, thumb(event, up=up), of(event), Rates())
     assert rated is not None
     return {arm: label.value for arm, label in rated.labels.items()}
 
@@ -67,23 +66,23 @@ def test_whatever_the_beliefs_a_thumb_moves_its_group_up_and_the_others_down(
 
 def test_an_answer_that_cannot_be_compared_labels_its_own_arm_only() -> None:
     event = three(None, None)
-    rated = rated_labels(VIEW, thumb(event, up=True), of(event))
+    rated = rated_labels(VIEW, thumb(event, up=True), of(event), Rates())
     assert rated is not None
     assert list(rated.labels) == [0]
     assert rated.labels[0].weight == 1.0
-    assert rated.labels[0].value == pytest.approx(believed(thumb(event, up=True), float(of(event).right[0])))
+    assert rated.labels[0].value == pytest.approx(believed(thumb(event, up=True), float(of(event).right[0]), Rates()))
 
 
 def test_a_thumb_is_as_sure_as_its_mistakes_allow() -> None:
     up, down = (thumb(three(0), up=u) for u in (True, False))
-    assert believed(up, 0.5) == pytest.approx(1.0 - THUMB_FLIP)
-    assert believed(down, 0.5) == pytest.approx(THUMB_FLIP)
-    assert believed(down, 0.99) > believed(down, 0.5)
+    assert believed(up, 0.5, Rates()) == pytest.approx(1.0 - FLIP)
+    assert believed(down, 0.5, Rates()) == pytest.approx(FLIP)
+    assert believed(down, 0.99, Rates()) > believed(down, 0.5, Rates())
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.01, 0.99))
 def test_a_rating_is_taken_as_it_is(reward: float, before: float) -> None:
-    assert believed(Rated(three(0), "score", reward, is_binary=False), before) == reward
+    assert believed(Rated(three(0), "score", reward, is_binary=False), before, Rates()) == reward
 
 
 def test_without_agreement_there_is_nothing_to_label() -> None:
@@ -109,16 +108,16 @@ def test_labels_stay_within_their_bounds(quality: list[float], belief: float) ->
 
 def test_a_rating_of_an_answer_nobody_gave_teaches_nothing() -> None:
     failed = served(Call("small", 0, outcome="timeout"))
-    assert rated_labels(VIEW, thumb(failed, up=True), of(failed)) is None
+    assert rated_labels(VIEW, thumb(failed, up=True), of(failed), Rates()) is None
 
 
 def test_the_stacker_is_given_the_served_answers_evidence_and_its_prior() -> None:
     event = served(called("small", 0, 0), called("large", 1, 0, evidence={"refusal": 1.0}), step=1)
-    rated, answered = rated_labels(VIEW, thumb(event, up=False), of(event)), of(event)
+    rated, answered = rated_labels(VIEW, thumb(event, up=False), of(event), Rates()), of(event)
     assert rated is not None
     assert rated.arm == 2
     assert rated.features["refusal"] == 1.0
     assert rated.prior_logit == answered.prior_logits[1]
     assert rated.expected == pytest.approx(QUALITY[2])
-    assert rated.value == unflipped(0.0) < 0.0
+    assert rated.value == Rates().unflipped(0.0) < 0.0
     assert rated.moved < 0.0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import learner.state as module
+import learner.lessons as module
 from learner.errors import InvalidObservation
 from learner.snapshot import dump
 from learner.state import LearnerState
@@ -278,7 +278,7 @@ def test_judges_scores_are_learned_from_thumbs() -> None:
 
 
 def test_labels_of_old_inferences_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED_LESSONS", 3)
+    monkeypatch.setattr(module, "REMEMBERED", 3)
     known = folded(*(served(*ANSWERS, name=f"q{i}") for i in range(5)))
     assert list(known.lessons) == ["q2", "q3", "q4"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from learner.labels import THUMB_FLIP, unflipped
+from learner.channel import FLIP, Rates
 from learner.policy import View
 from learner.quality import Believed
 from learner.tuning import LEAST_COMPARISONS, Comparison, Played, candidates, compared, played, retune, utilities
@@ -94,8 +94,8 @@ def test_ratings_correct_a_wrong_belief_in_the_answers() -> None:
     for k in range(2_000):
         step = int(rng.integers(3))
         is_rated = rng.random() < 0.5
-        is_up = (step == 2) != (rng.random() < THUMB_FLIP)
-        one = comparison(k, (0, 0, 1), reward=float(is_up) if is_rated else None)
+        is_up = (step == 2) != (rng.random() < FLIP)
+        one = comparison(k, (0, 0, 1), reward=Rates().unflipped(is_up) if is_rated else None)
         log.append(replace(one, served=replace(one.served, answered_step=step)))
     logged = [Played(np.full(3, 1 / 3), 0.0)] * len(log)
     now = view(lambda_=0.0)
@@ -106,8 +106,8 @@ def test_ratings_correct_a_wrong_belief_in_the_answers() -> None:
 
 def test_thumbs_pressed_by_mistake_do_not_move_the_mean() -> None:
     for quality in (0.2, 0.9):
-        up = quality * (1 - THUMB_FLIP) + (1 - quality) * THUMB_FLIP
-        assert up * unflipped(1.0) + (1 - up) * unflipped(0.0) == pytest.approx(quality)
+        up = quality * (1 - FLIP) + (1 - quality) * FLIP
+        assert up * Rates().unflipped(1.0) + (1 - up) * Rates().unflipped(0.0) == pytest.approx(quality)
 
 
 def test_a_comparison_remembers_what_was_believed_before_it_and_how_it_was_rated() -> None:
@@ -120,4 +120,4 @@ def test_a_comparison_remembers_what_was_believed_before_it_and_how_it_was_rated
         learner.apply(comparison(k, (0, 0, 1)).served, float(k))
     found = compared(learner, event)
     assert found.believed.quality == pytest.approx(before)
-    assert (found.reward, found.is_binary) == (1.0, True)
+    assert found.reward == learner.ratings.channel.rates(event.context).unflipped(1.0)

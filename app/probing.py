@@ -1,0 +1,69 @@
+"""A few answers, drawn at random, are shown to the best judges: what users say of answers is held against that.
+
+The draw knows nothing of the answer and has a generator of its own, so that it changes no propensity. Nobody waits for
+a probe; its calls are the background's and count as exploration.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.background import Background
+from app.exchange import Exchange
+from app.judging import Judging
+from app.requests import prompt_of
+from app.storage.batch import Entry
+
+MOST_JUDGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """Draws probes and has them judged.
+
+    Args:
+        judging: The LLM judges.
+        background: Runs what nobody waits for; knows what has been learned, and stores what came of it.
+        rng: Draws the answers.
+        share: Probability that an answer is drawn, in [0, 1].
+    """
+
+    judging: Judging
+    background: Background
+    rng: np.random.Generator
+    share: float
+
+    def draw(self, exchange: Exchange) -> None:
+        """Have an answer judged where the lot falls on it, its request allows exploration, and the allowance pays."""
+        if not self.judging.has_judges or not exchange.limits.explore or exchange.decision.stage == "pinned":
+            return
+        if self.rng.random() >= self.share:
+            return
+        prompt, answer = self._content(exchange)
+        view = self.background.learning.view
+        costs_usd = self.judging.costs_usd(prompt, answer)
+        best = sorted(costs_usd, key=lambda judge: -view.judge_weight(judge))[:MOST_JUDGES]
+        known = {score.judge for score in exchange.scores if score.step == exchange.answered_step}
+        wanted = [judge for judge in best if judge not in known]
+        expected_usd = sum(costs_usd[judge] for judge in wanted)
+        if expected_usd <= view.allowance_usd - self.background.reserved_usd:
+            self.background.reserved_usd += expected_usd
+            self.background.keep(self._probe(exchange, wanted, expected_usd))
+
+    async def _probe(self, exchange: Exchange, judges: list[str], reserved_usd: float) -> None:
+        try:
+            # Rows of its own: those of the request are stored, and a comparison may be adding to them.
+            probe = replace(exchange, rows=[])
+            prompt, answer = self._content(exchange)
+            scores = await self.judging.ask(judges, prompt, answer, step=exchange.answered_step or 0, exchange=probe)
+            for row in probe.rows:
+                row.account, row.explored = "background", True
+            entry = Entry("probe", exchange.id, self.background.clock(), {}, (*probe.rows, *scores))
+            await self.background.journal.append(entry)
+        finally:
+            self.background.reserved_usd -= reserved_usd
+
+    @staticmethod
+    def _content(exchange: Exchange) -> tuple[str, str]:
+        assert exchange.answered_step is not None  # only answered requests are drawn
+        return prompt_of(exchange.body), exchange.completions[exchange.answered_step].text

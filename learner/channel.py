@@ -1,0 +1,150 @@
+"""Between an answer and its thumb: who presses at all, and how often the wrong way, per category.
+
+A good answer is pressed with probability s_g and then down by mistake with f_g, a bad one with s_b and then up with
+f_b. The four rates are learned by stepwise expectation-maximisation: what agreement, judges and probes say of an answer
+tells how far its thumb counts as one on a good and how far as one on a bad answer. What is believed of its model has no
+say, since thumbs had theirs in that; answers that nothing else tells of take no part. Every category leans on all
+traffic, and that on a prior: 6 % mistakes either way, good and bad pressed alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.types import Context, FloatArray
+
+GAMMA = 0.9998
+FLIP = 0.06
+FLIP_PRIOR_COUNT = 60.0
+FLIP_CATEGORY_COUNT = 30.0
+PRESS_PRIOR_COUNT = 30.0
+LEAST_FLIP, MOST_FLIP = 0.02, 0.4
+MOST_SELECTION = 4.0
+SEEN, UP, DOWN = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How thumbs come about in one place.
+
+    Args:
+        flip_down: Probability that the thumb on a good answer points down.
+        flip_up: Probability that the thumb on a bad answer points up.
+        pressed_good: Probability that a good answer gets a thumb.
+        pressed_bad: Probability that a bad answer gets a thumb.
+    """
+
+    flip_down: float = FLIP
+    flip_up: float = FLIP
+    pressed_good: float = 1.0
+    pressed_bad: float = 1.0
+
+    def evidence(self, *, is_up: bool) -> float:
+        """Log-likelihood ratio good to bad of an answer that got this thumb."""
+        good, bad = (1.0 - self.flip_down, self.flip_up) if is_up else (self.flip_down, 1.0 - self.flip_up)
+        return math.log(self.pressed_good * good / (self.pressed_bad * bad))
+
+    def chance_up(self, p: float) -> float:
+        """Probability that the thumb on an answer, good with probability p, points up; in (0, 1)."""
+        good, bad = p * self.pressed_good, (1.0 - p) * self.pressed_bad
+        return (good * (1.0 - self.flip_down) + bad * self.flip_up) / (good + bad)
+
+    def unflipped(self, thumb: float) -> float:
+        """Correct a thumb, 0 or 1, for mistakes: its mean over pressed answers is then that of their quality.
+
+        The method of unbiased estimators (Natarajan et al., NIPS 2013, lemma 1).
+        """
+        return (thumb - self.flip_up) / (1.0 - self.flip_down - self.flip_up)
+
+    def balance(self, belief: float) -> float:
+        """Weight in (0, 1] that lets pressed answers stand for all, given the belief in this one after its thumb.
+
+        The inverse of the probability of being pressed (Horvitz and Thompson 1952), relative to the rarer kind.
+        """
+        rarer = min(self.pressed_good, self.pressed_bad)
+        return belief * rarer / self.pressed_good + (1.0 - belief) * rarer / self.pressed_bad
+
+    def rectifiers(self, p: float) -> tuple[float, float]:
+        """Return what a thumb down and a thumb up add to a mean of beliefs p so that it becomes one of qualities.
+
+        With A the 2 x 2 matrix of P(pressed and up | y), P(pressed and down | y), the solution r of A r = y − p: over
+        whom is pressed, and how, its mean is y − p for good and bad answers alike.
+        """
+        scale = 1.0 - self.flip_down - self.flip_up
+        good, bad = (1.0 - p) / self.pressed_good, -p / self.pressed_bad
+        up = ((1.0 - self.flip_up) * good - self.flip_down * bad) / scale
+        down = ((1.0 - self.flip_down) * bad - self.flip_up * good) / scale
+        return down, up
+
+
+@dataclass(slots=True)
+class Channel:
+    """The mutable half: discounted sums, by category.
+
+    Args:
+        counts: Informed answers seen, pressed up, pressed down; as good and as bad ones; shape (3, 2, k).
+        answers: All answers, those with a thumb, those with a rating; shape (3, k).
+    """
+
+    counts: FloatArray = field(default_factory=lambda: np.zeros((3, 2, 0)))
+    answers: FloatArray = field(default_factory=lambda: np.zeros((3, 0)))
+
+    def set_categories(self, categories: int) -> None:
+        """Make room for categories that were added."""
+        missing = categories - self.answers.shape[1]
+        if missing > 0:
+            self.counts = np.pad(self.counts, ((0, 0), (0, 0), (0, missing)))
+            self.answers = np.pad(self.answers, ((0, 0), (0, missing)))
+
+    def serve(self, context: Context) -> None:
+        """Count one answer that was served."""
+        self.counts *= GAMMA
+        self.answers *= GAMMA
+        self.answers[0, : len(context.categories)] += context.categories
+
+    def see(self, context: Context, p: float, before: float | None = None) -> None:
+        """Count an answer that is good with probability p, or revise what was believed of it `before`."""
+        known, shares = len(context.categories), context.categories
+        good, bad = (p, 1.0 - p) if before is None else (p - before, before - p)
+        self.counts[SEEN, :, :known] += np.array([[good], [bad]]) * shares
+
+    def rate(self, context: Context, weight: float, *, is_binary: bool) -> None:
+        """Count a thumb or a rating on any answer."""
+        self.answers[1 if is_binary else 2, : len(context.categories)] += weight * context.categories
+
+    def press(self, context: Context, weight: float, *, is_up: bool, belief: float) -> None:
+        """Count a thumb on an informed answer that is good, after it, with probability `belief`."""
+        known, shares = len(context.categories), weight * context.categories
+        self.counts[UP if is_up else DOWN, :, :known] += np.array([[belief], [1.0 - belief]]) * shares
+
+    def rated_share(self, context: Context) -> float:
+        """Probability that an answer like this gets a rating, in (0, 1]."""
+        served, _, rated = (self.answers[:, : len(context.categories)] @ context.categories).tolist()
+        return min((float(rated) + 0.5) / (float(served) + 1.0), 1.0)
+
+    def rates(self, context: Context) -> Rates:
+        """Return the rates in a context's categories."""
+        return Rates(*(self.table()[:, : len(context.categories)] @ context.categories).tolist())
+
+    def table(self) -> FloatArray:
+        """Return the rates of every category in the order of `Rates`, shape (4, k)."""
+        wrong = np.stack([self.counts[DOWN, 0], self.counts[UP, 1]])
+        pressed = self.counts[UP] + self.counts[DOWN]
+        total = (wrong.sum(axis=1) + FLIP * FLIP_PRIOR_COUNT) / (pressed.sum(axis=1) + FLIP_PRIOR_COUNT)
+        flips = (wrong + FLIP_CATEGORY_COUNT * total[:, None]) / (pressed + FLIP_CATEGORY_COUNT)
+        return np.concatenate([np.minimum(np.maximum(flips, LEAST_FLIP), MOST_FLIP), self._pressed(pressed)])
+
+    def _pressed(self, pressed: FloatArray) -> FloatArray:
+        """Return how often good and bad answers are pressed in every category, shape (2, k)."""
+        served, pressed_at_all, _ = self.answers.sum(axis=1).tolist()
+        seen, rate = self.counts[SEEN], min((pressed_at_all + 0.5) / (served + 1.0), 1.0)
+        prior = PRESS_PRIOR_COUNT
+        total = (pressed.sum(axis=1) + prior) / (seen.sum(axis=1) + prior / rate)
+        shares = (pressed + prior) / (seen + prior / total[:, None])
+        odds = np.sqrt(np.minimum(np.maximum(shares[1] / shares[0], 1.0 / MOST_SELECTION), MOST_SELECTION))
+        middle = np.sqrt(shares[0] * shares[1])
+        kept: FloatArray = np.minimum(np.stack([middle / odds, middle * odds]), 1.0)
+        return kept

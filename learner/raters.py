@@ -1,0 +1,133 @@
+"""Whose thumbs they are: how far one more from the same hand may move what is believed of a model.
+
+Everybody may count for a couple of labels per model, and beyond that for a share of its evidence that is fair among all
+who rate, as far as they are trusted. Trust is the odds that their thumbs follow the answers' quality against thumbs
+pressed at random, judged by what agreement and judges say of each answer, or else by what all have taught: who presses
+against that loses it within a dozen thumbs, and then counts for the couple of labels only. Many thumbs within a minute
+count for less. The same holds for keys; feedback without a user or key is one crowd, which is not capped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from learner.channel import Rates
+from learner.estimators import sigmoid
+from learner.quality import GAMMA
+from learner.types import FloatArray
+
+REMEMBERED = 2_000
+FREE_LABELS = 2.0
+FAIR = 2.0
+TRUST_PRIOR, LEAST_TRUST, MOST_TRUST = 1.0, -6.0, 3.0
+TRUST_KEPT = 0.98
+BURST_S = 60.0
+BURST = 20.0
+LEAST_WEIGHT = 0.05
+
+
+@dataclass(slots=True)
+class Rater:
+    """One user or key: log-odds of being trusted, thumbs within the last minute, and what its labels still weigh.
+
+    `labels` holds, by arm, the weight and the arm's age when it was last counted.
+    """
+
+    trust: float = TRUST_PRIOR
+    recent: float = 0.0
+    at_s: float = 0.0
+    labels: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def press(self, *, likelihood: float, at_s: float) -> None:
+        """Take in one thumb that an honest rater would have pressed with this probability."""
+        moved = TRUST_PRIOR + TRUST_KEPT * (self.trust - TRUST_PRIOR) + math.log(2.0 * likelihood)
+        self.trust = min(max(moved, LEAST_TRUST), MOST_TRUST)
+        self.recent = 1.0 + self.recent * math.exp(-max(at_s - self.at_s, 0.0) / BURST_S)
+        self.at_s = max(at_s, self.at_s)
+
+    def weighs(self, arm: int, age: float) -> float:
+        """Return what this rater's labels on an arm still weigh at the arm's present age."""
+        weight, then = self.labels.get(arm, (0.0, age))
+        return weight * math.pow(GAMMA, age - then)
+
+
+@dataclass(slots=True)
+class Raters:
+    """Everybody of one kind (users, or keys) who rated lately.
+
+    Args:
+        known: By id, the one who rated longest ago first.
+        has_crowd: Whether there was feedback without a name, too.
+        damped: Ratings that counted for less than one because of a user's or key's share or trust.
+        bursts: Ratings that counted for less than one because of too many within a minute.
+    """
+
+    known: OrderedDict[str, Rater] = field(default_factory=OrderedDict)
+    has_crowd: bool = False
+    damped: int = 0
+    bursts: int = 0
+
+    def weigh(
+        self,
+        name: str,
+        arms: Sequence[int],
+        evidence: FloatArray,
+        ages: FloatArray,
+        *,
+        likelihood: float,
+        at_s: float,
+    ) -> float:
+        """Return the weight in [0, 1] of one more thumb.
+
+        Args:
+            name: Who pressed it.
+            arms: The arms that it labels.
+            evidence: Weight of everything that is known of each arm, the prior included, shape (m,).
+            ages: Labels that each arm has seen, shape (m,): the clock of forgetting.
+            likelihood: Probability that an honest rater would have pressed this thumb.
+            at_s: When, in unix seconds.
+        """
+        rater = self.known.setdefault(name, Rater())
+        self.known.move_to_end(name)
+        while len(self.known) > REMEMBERED:
+            self.known.popitem(last=False)
+        rater.press(likelihood=likelihood, at_s=at_s)
+        fair = FAIR / (1 + self.others) * sigmoid(rater.trust)
+        shares = [rater.weighs(arm, ages[arm]) / (FREE_LABELS + fair * float(evidence[arm])) for arm in arms]
+        weight = min(1.0, 2.0 * max(1.0 - max(shares), 0.0))
+        # Where nobody else rates there is nobody to protect from a batch.
+        calm = min(1.0, BURST / rater.recent) if self.others else 1.0
+        self.damped += weight < 1.0
+        self.bursts += calm < 1.0
+        return weight * calm
+
+    def count(self, name: str, arms: Sequence[int], weight: float, ages: FloatArray) -> None:
+        """Remember that labels of this weight were learned from a rater."""
+        rater = self.known[name]
+        for arm in arms:
+            rater.labels[arm] = rater.weighs(arm, ages[arm]) + weight, float(ages[arm])
+
+    @property
+    def others(self) -> int:
+        """How many rate besides the first, the crowd being one."""
+        return max(len(self.known) - 1, 0) + self.has_crowd
+
+    @property
+    def distrusted(self) -> int:
+        """How many press against what all else says."""
+        return sum(rater.trust < 0.0 for rater in self.known.values())
+
+
+def likelihood_of(rates: Rates, p: float, *, is_up: bool) -> float:
+    """Probability that an honest rater presses this thumb on an answer that is good with probability p."""
+    up = rates.chance_up(p)
+    return up if is_up else 1.0 - up
+
+
+def rater_id(user: str, account: str | None) -> str:
+    """Return a short name for a user of a key: two keys' users of one name are two users, and no user is stored."""
+    return blake2b(f"{account or ''}\0{user}".encode(), digest_size=8).hexdigest()

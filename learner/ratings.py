@@ -1,0 +1,217 @@
+"""Everything that is known of ratings as such: how they come about, whose they are, and what they are held against.
+
+One part per concept: the channel, users and keys, honest quality, probes. The state tells them what was served, probed
+and rated; they say how much one more rating counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.channel import Channel, Rates
+from learner.honest import HonestQuality
+from learner.labels import believed
+from learner.lessons import Lesson
+from learner.policy import Answered
+from learner.probes import Probes
+from learner.quality import GAMMA
+from learner.raters import LEAST_WEIGHT, Raters, likelihood_of, rater_id
+from learner.types import FloatArray, Rated, Served
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One rating before it is learned.
+
+    Args:
+        rated: The rating.
+        arm: Whose answer it is on.
+        arms: All arms that it labels.
+        before: Probability that the answer is good, before the rating.
+        apart: The same, apart from what is believed of any model; None where nothing else tells.
+        after: The same after it, taken at its full weight.
+        rates: How thumbs come about there.
+    """
+
+    rated: Rated
+    arm: int
+    arms: Sequence[int]
+    before: float
+    apart: float | None
+    after: float
+    rates: Rates
+
+    @classmethod
+    def of(cls, rated: Rated, answered: Answered, rates: Rates, at: int) -> Heard:
+        """Collect what is known when a rating of answer `at` comes in."""
+        before = float(answered.right[at])
+        arms = answered.arms if answered.answers.after is not None else answered.arms[at : at + 1]
+        after = believed(rated, before, rates)
+        return cls(rated, answered.arms[at], arms, before, answered.apart(at), after, rates)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it speaks for the answer."""
+        return self.rated.reward >= 0.5
+
+    def likelihood(self, raters: Raters) -> float:
+        """Probability that an honest rater would have said this; a rating is read as its side of the middle.
+
+        A half, which tells nothing, where all that speaks against somebody is what they alone have taught.
+        """
+        if self.apart is None and not raters.others:
+            return 0.5
+        p = self.before if self.apart is None else self.apart
+        return likelihood_of(self.rates if self.rated.is_binary else Rates(), p, is_up=self.is_up)
+
+
+@dataclass(slots=True)
+class Ratings:
+    """The mutable parts.
+
+    Args:
+        ages: Labels that each arm has seen, shape (m,): the clock by which labels are forgotten.
+        unsupported: Ratings that counted for nothing since they pushed away from what the probes support.
+    """
+
+    channel: Channel = field(default_factory=Channel)
+    users: Raters = field(default_factory=Raters)
+    keys: Raters = field(default_factory=Raters)
+    honest: HonestQuality = field(default_factory=HonestQuality)
+    probes: Probes = field(default_factory=Probes)
+    ages: FloatArray = field(default_factory=lambda: np.zeros(0))
+    unsupported: int = 0
+
+    def make_room(self, arms: int, categories: int) -> None:
+        """Grow to this many arms and categories."""
+        self.ages = np.pad(self.ages, (0, max(arms - len(self.ages), 0)))
+        self.channel.set_categories(categories)
+        self.honest.make_room(arms, categories)
+        self.probes.make_room(arms)
+
+    # -- before anybody rates -------------------------------------------------------------------------------------
+
+    def serve(self, event: Served, lesson: Lesson, answered: Answered) -> None:
+        """Take in what is believed of an answer when it is served."""
+        at = served_at(event, answered)
+        if at is None:
+            return
+        lesson.seen = float(answered.right[at])
+        self.channel.serve(event.context)
+        self.honest.serve(answered.arms[at], event.context, lesson.seen)
+        self._inform(event, lesson, answered.apart(at))
+
+    def tell(self, event: Served, lesson: Lesson, answered: Answered) -> None:
+        """Revise what an answer is taken for that nobody has rated yet, now that more is known of it."""
+        at = served_at(event, answered)
+        if at is not None and lesson.seen is not None and lesson.rating is None:
+            self._inform(event, lesson, answered.apart(at))
+
+    def _inform(self, event: Served, lesson: Lesson, p: float | None) -> None:
+        if p is not None:
+            self.channel.see(event.context, p, lesson.apart)
+            lesson.apart = p
+
+    def probe(self, event: Served, lesson: Lesson, answered: Answered) -> None:
+        """Take in what the best judges say of an answer drawn at random."""
+        self.tell(event, lesson, answered)
+        at = served_at(event, answered)
+        p = answered.apart(at) if at is not None else None
+        if at is not None and p is not None:
+            self.probes.observe(answered.arms[at], p)
+
+    # -- when somebody does ---------------------------------------------------------------------------------------
+
+    def weight(
+        self,
+        rated: Rated,
+        lesson: Lesson,
+        answered: Answered,
+        rates: Rates,
+        quality: tuple[FloatArray, FloatArray],
+        at_s: float,
+    ) -> float | None:
+        """Return what a rating counts for, in [0, 1], and learn from it how ratings come about.
+
+        Args:
+            rated: The rating; one that corrects an earlier one counts for what that did.
+            lesson: What its inference has taught so far.
+            answered: The answers.
+            rates: How thumbs come about on such queries.
+            quality: Each arm's quality, and the observations behind it incl. the prior, shape (m,) each.
+            at_s: When it came, in unix seconds.
+
+        Returns:
+            The weight; None where no arm gave the answer.
+        """
+        at = served_at(rated.served, answered)
+        if lesson.rating is not None or at is None:
+            return lesson.rating[2] if lesson.rating is not None else None
+        heard, (means, counts) = Heard.of(rated, answered, rates, at), quality
+        weight = self._allowed(heard, counts, at_s) * self._supported(heard, means)
+        if weight > 0.0:
+            self._learn(heard, weight, lesson)
+        return weight
+
+    def _allowed(self, heard: Heard, counts: FloatArray, at_s: float) -> float:
+        """Return what its user and its key may still count for; too little to be learned is nothing."""
+        said = self._raters(heard.rated)
+        weight = min(
+            (
+                raters.weigh(name, heard.arms, counts, self.ages, likelihood=heard.likelihood(raters), at_s=at_s)
+                for raters, name in said
+            ),
+            default=1.0,
+        )
+        if weight < LEAST_WEIGHT:
+            return 0.0
+        for raters, name in said:
+            raters.count(name, heard.arms, weight, self.ages)
+        return weight
+
+    def _raters(self, rated: Rated) -> list[tuple[Raters, str]]:
+        """Return who stands behind a rating, as user and as key; who has no name belongs to the crowd."""
+        key = rated.served.account
+        user = None if rated.user is None or rated.user == key else rater_id(rated.user, key)
+        self.users.has_crowd |= user is None
+        self.keys.has_crowd |= key is None
+        return [(raters, name) for raters, name in ((self.users, user), (self.keys, key)) if name is not None]
+
+    def _supported(self, heard: Heard, means: FloatArray) -> bool:
+        allows = self.probes.allows(heard.arm, quality=float(means[heard.arm]), label=heard.after)
+        self.unsupported += not allows
+        return allows
+
+    def _learn(self, heard: Heard, weight: float, lesson: Lesson) -> None:
+        """Learn how ratings come about, and correct honest quality by one of them."""
+        rated, context = heard.rated, heard.rated.served.context
+        self.channel.rate(context, weight, is_binary=rated.is_binary)
+        if rated.is_binary and lesson.apart is not None:
+            belief = believed(rated, lesson.apart, heard.rates)
+            self.channel.press(context, weight, is_up=heard.is_up, belief=belief)
+        if lesson.seen is not None:
+            self.honest.rate(heard.arm, context, lesson.seen, self._rectifier(heard, lesson.seen), weight)
+
+    def _rectifier(self, heard: Heard, seen: float) -> float:
+        if heard.rated.is_binary:
+            return heard.rates.rectifiers(seen)[heard.is_up]
+        return (heard.rated.reward - seen) / self.channel.rated_share(heard.rated.served.context)
+
+    # -- forgetting -----------------------------------------------------------------------------------------------
+
+    def learned(self, arm: int) -> None:
+        """Let the clock of an arm tick with a new label."""
+        self.ages[arm] += 1.0
+
+    def forgotten(self, arm: int, kept: float) -> None:
+        """Let the clock of an arm leap where all but a share of its labels was forgotten at once."""
+        self.ages[arm] += math.log(kept) / math.log(GAMMA)
+
+
+def served_at(event: Served, answered: Answered) -> int | None:
+    """Return which of the answers was served; None where it is none of them."""
+    return answered.steps.index(event.answered_step) if event.answered_step in answered.steps else None
