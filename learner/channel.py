@@ -120,10 +120,17 @@ class Channel:
         known, shares = len(context.categories), weight * context.categories
         self.counts[UP if is_up else DOWN, :, :known] += np.array([[belief], [1.0 - belief]]) * shares
 
-    def rated_share(self, context: Context) -> float:
-        """Probability that an answer like this gets a rating, in (0, 1]."""
-        served, _, rated = (self.answers[:, : len(context.categories)] @ context.categories).tolist()
-        return min((float(rated) + 0.5) / (float(served) + 1.0), 1.0)
+    @property
+    def pressed(self) -> float:
+        """Share of all answers that get a thumb, in (0, 1]."""
+        served, thumbs, _ = self.answers.sum(axis=1).tolist()
+        return min((float(thumbs) + 0.5) / (float(served) + 1.0), 1.0)
+
+    @property
+    def rated(self) -> float:
+        """Share of all answers that get a thumb or a rating, in (0, 1]."""
+        served, thumbs, ratings = self.answers.sum(axis=1).tolist()
+        return min(max(float(thumbs + ratings) / max(float(served), 1.0), 1e-3), 1.0)
 
     def rates(self, context: Context) -> Rates:
         """Return the rates in a context's categories."""
@@ -139,9 +146,7 @@ class Channel:
 
     def _pressed(self, pressed: FloatArray) -> FloatArray:
         """Return how often good and bad answers are pressed in every category, shape (2, k)."""
-        served, pressed_at_all, _ = self.answers.sum(axis=1).tolist()
-        seen, rate = self.counts[SEEN], min((pressed_at_all + 0.5) / (served + 1.0), 1.0)
-        prior = PRESS_PRIOR_COUNT
+        seen, rate, prior = self.counts[SEEN], self.pressed, PRESS_PRIOR_COUNT
         total = (pressed.sum(axis=1) + prior) / (seen.sum(axis=1) + prior / rate)
         shares = (pressed + prior) / (seen + prior / total[:, None])
         odds = np.sqrt(np.minimum(np.maximum(shares[1] / shares[0], 1.0 / MOST_SELECTION), MOST_SELECTION))

@@ -31,9 +31,13 @@ class Estimate:
 
 @dataclass(slots=True)
 class HonestQuality:
-    """Discounted sums by arm and category: answers, Σz, Σz², ratings; z = belief + rectifier; shape (4, m, k)."""
+    """Discounted sums by arm and category, shape (7, m, k): answers, Σp, Σp², Σr, Σr², Σpr, ratings.
 
-    sums: FloatArray = field(default_factory=lambda: np.zeros((4, 0, 0)))
+    p is the belief in an answer, r its rating's rectifier (0 without one) times the share of answers that are rated.
+    That share is divided out only when the sums are read, so that a first rating does not stand for all before it.
+    """
+
+    sums: FloatArray = field(default_factory=lambda: np.zeros((7, 0, 0)))
 
     def make_room(self, arms: int, categories: int) -> None:
         """Grow to this many arms and categories."""
@@ -44,34 +48,40 @@ class HonestQuality:
     def serve(self, arm: int, context: Context, p: float) -> None:
         """Take in an answer that is believed to be good with probability p."""
         self.sums[:, arm] *= GAMMA
-        self._add(arm, context, np.array([1.0, p, p * p, 0.0]))
+        self._add(arm, context, (1.0, p, p * p, 0.0, 0.0, 0.0, 0.0))
 
     def rate(self, arm: int, context: Context, p: float, rectifier: float, weight: float) -> None:
         """Correct an answer, believed good with probability p, by its rating's rectifier; `weight` lies in [0, 1]."""
-        moved = weight * rectifier
-        self._add(arm, context, np.array([0.0, moved, moved * (2.0 * p + moved), weight]))
+        r = weight * rectifier
+        self._add(arm, context, (0.0, 0.0, 0.0, r, r * r, p * r, weight))
 
-    def _add(self, arm: int, context: Context, terms: FloatArray) -> None:
+    def _add(self, arm: int, context: Context, terms: tuple[float, ...]) -> None:
         known = len(context.categories)
-        self.sums[:, arm, :known] += terms[:, None] * context.categories
+        self.sums[:, arm, :known] += np.array(terms)[:, None] * context.categories
 
-    def of_arm(self, arm: int) -> Estimate | None:
-        """Estimate an arm's quality over the answers it gave; None where there are none."""
-        return estimate(*self.sums[:, arm].sum(axis=1).tolist())
+    def of_arm(self, arm: int, rated: float) -> Estimate | None:
+        """Estimate an arm's quality over the answers it gave, of which a share is rated; None where there are none."""
+        return estimate(self.sums[:, arm].sum(axis=1), rated)
 
-    def of_category(self, arm: int, category: int) -> Estimate | None:
+    def of_category(self, arm: int, category: int, rated: float) -> Estimate | None:
         """Estimate an arm's quality in one category; None where it gave no answer there."""
-        return estimate(*self.sums[:, arm, category].tolist())
+        return estimate(self.sums[:, arm, category], rated)
 
 
-def estimate(answers: float, total: float, squares: float, labelled: float) -> Estimate | None:
-    """Return the mean of z with its interval by the central limit theorem; None for less than one answer."""
+def estimate(sums: FloatArray, rated: float) -> Estimate | None:
+    """Return the mean of p + r with its interval by the central limit theorem; None for less than one answer.
+
+    Args:
+        sums: As `HonestQuality` keeps them, shape (7,).
+        rated: Share of all answers that are rated, in (0, 1].
+    """
+    answers, p, pp, r, rr, pr, labelled = sums.tolist()
     if answers < 1.0:
         return None
-    mean = total / answers
-    # Each z is the answer's quality, 0 or 1, and noise: beliefs that hardly differ must not look certain.
+    mean = (p + r / rated) / answers
+    squares = (pp + 2.0 * pr / rated + rr / rated**2) / answers
+    # Each p + r is the answer's quality, 0 or 1, and noise: beliefs that hardly differ must not look certain.
     centred = min(max(mean, 0.05), 0.95)
-    variance = max(squares / answers - mean * mean, centred * (1.0 - centred))
-    half = Z * math.sqrt(variance / answers)
+    half = Z * math.sqrt(max(squares - mean * mean, centred * (1.0 - centred)) / answers)
     low, centre, high = (min(max(x, 0.0), 1.0) for x in (mean - half, mean, mean + half))
     return Estimate(centre, low, high, answers, labelled)

@@ -1,9 +1,9 @@
 """Whose thumbs they are: how far one more from the same hand may move what is believed of a model.
 
-Everybody may count for a couple of labels per model, and beyond that for a share of its evidence that is fair among all
+Everybody may count for one label per model, and beyond that for a share of its evidence that is fair among all
 who rate, as far as they are trusted. Trust is the odds that their thumbs follow the answers' quality against thumbs
 pressed at random, judged by what agreement and judges say of each answer, or else by what all have taught: who presses
-against that loses it within a dozen thumbs, and then counts for the couple of labels only. Many thumbs within a minute
+against that loses it within a dozen thumbs, and then counts for the one label only. Many thumbs within a minute
 count for less. The same holds for keys; feedback without a user or key is one crowd, which is not capped.
 """
 
@@ -15,14 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+import numpy as np
+
 from learner.channel import Rates
 from learner.estimators import sigmoid
 from learner.quality import GAMMA
 from learner.types import FloatArray
 
 REMEMBERED = 2_000
-FREE_LABELS = 2.0
-FAIR = 2.0
+FREE_LABELS = 1.0
+FAIR = 1.5
+MOST_OWN = 0.2
 TRUST_PRIOR, LEAST_TRUST, MOST_TRUST = 1.0, -6.0, 3.0
 TRUST_KEPT = 0.98
 BURST_S = 60.0
@@ -42,10 +45,11 @@ class Rater:
     at_s: float = 0.0
     labels: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def press(self, *, likelihood: float, at_s: float) -> None:
-        """Take in one thumb that an honest rater would have pressed with this probability."""
-        moved = TRUST_PRIOR + TRUST_KEPT * (self.trust - TRUST_PRIOR) + math.log(2.0 * likelihood)
-        self.trust = min(max(moved, LEAST_TRUST), MOST_TRUST)
+    def press(self, *, likelihood: float | None, at_s: float) -> None:
+        """Take in one thumb that an honest rater would have pressed with this probability; None where nothing tells."""
+        if likelihood is not None:
+            moved = TRUST_PRIOR + TRUST_KEPT * (self.trust - TRUST_PRIOR) + math.log(2.0 * likelihood)
+            self.trust = min(max(moved, LEAST_TRUST), MOST_TRUST)
         self.recent = 1.0 + self.recent * math.exp(-max(at_s - self.at_s, 0.0) / BURST_S)
         self.at_s = max(at_s, self.at_s)
 
@@ -71,45 +75,41 @@ class Raters:
     damped: int = 0
     bursts: int = 0
 
-    def weigh(
-        self,
-        name: str,
-        arms: Sequence[int],
-        evidence: FloatArray,
-        ages: FloatArray,
-        *,
-        likelihood: float,
-        at_s: float,
-    ) -> float:
-        """Return the weight in [0, 1] of one more thumb.
-
-        Args:
-            name: Who pressed it.
-            arms: The arms that it labels.
-            evidence: Weight of everything that is known of each arm, the prior included, shape (m,).
-            ages: Labels that each arm has seen, shape (m,): the clock of forgetting.
-            likelihood: Probability that an honest rater would have pressed this thumb.
-            at_s: When, in unix seconds.
-        """
+    def labels(self, name: str, arms: Sequence[int], ages: FloatArray) -> FloatArray:
+        """Return what a rater's labels on these arms still weigh, given the labels that each arm has seen, (m,)."""
         rater = self.known.setdefault(name, Rater())
         self.known.move_to_end(name)
         while len(self.known) > REMEMBERED:
             self.known.popitem(last=False)
+        return np.array([rater.weighs(arm, float(ages[arm])) for arm in arms])
+
+    def weigh(
+        self, name: str, own: FloatArray, evidence: FloatArray, *, likelihood: float | None, at_s: float
+    ) -> float:
+        """Return the weight in [0, 1] of one more thumb of a known rater.
+
+        Args:
+            name: Who pressed it.
+            own: What their labels weigh on each arm that the thumb labels, shape (r,).
+            evidence: What all that is known of these arms weighs, the prior included, shape (r,).
+            likelihood: Probability that an honest rater would have pressed this thumb; None where nothing tells.
+            at_s: When, in unix seconds.
+        """
+        rater = self.known[name]
         rater.press(likelihood=likelihood, at_s=at_s)
-        fair = FAIR / (1 + self.others) * sigmoid(rater.trust)
-        shares = [rater.weighs(arm, ages[arm]) / (FREE_LABELS + fair * float(evidence[arm])) for arm in arms]
-        weight = min(1.0, 2.0 * max(1.0 - max(shares), 0.0))
+        allowed = FREE_LABELS + FAIR / (1 + self.others) * sigmoid(rater.trust) * evidence
+        weight = max(float(np.minimum(allowed - own, 2.0 * (1.0 - own / allowed)).min()), 0.0)
         # Where nobody else rates there is nobody to protect from a batch.
         calm = min(1.0, BURST / rater.recent) if self.others else 1.0
         self.damped += weight < 1.0
         self.bursts += calm < 1.0
-        return weight * calm
+        return min(weight, 1.0) * calm
 
     def count(self, name: str, arms: Sequence[int], weight: float, ages: FloatArray) -> None:
         """Remember that labels of this weight were learned from a rater."""
         rater = self.known[name]
         for arm in arms:
-            rater.labels[arm] = rater.weighs(arm, ages[arm]) + weight, float(ages[arm])
+            rater.labels[arm] = rater.weighs(arm, float(ages[arm])) + weight, float(ages[arm])
 
     @property
     def others(self) -> int:

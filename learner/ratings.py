@@ -19,7 +19,7 @@ from learner.lessons import Lesson
 from learner.policy import Answered
 from learner.probes import Probes
 from learner.quality import GAMMA
-from learner.raters import LEAST_WEIGHT, Raters, likelihood_of, rater_id
+from learner.raters import LEAST_WEIGHT, MOST_OWN, Raters, likelihood_of, rater_id
 from learner.types import FloatArray, Rated, Served
 
 
@@ -31,8 +31,8 @@ class Heard:
         rated: The rating.
         arm: Whose answer it is on.
         arms: All arms that it labels.
-        before: Probability that the answer is good, before the rating.
-        apart: The same, apart from what is believed of any model; None where nothing else tells.
+        apart: Probability that the answer is good, before the rating and apart from what is believed of any model; None
+            where nothing else tells.
         after: The same after it, taken at its full weight.
         rates: How thumbs come about there.
     """
@@ -40,7 +40,6 @@ class Heard:
     rated: Rated
     arm: int
     arms: Sequence[int]
-    before: float
     apart: float | None
     after: float
     rates: Rates
@@ -51,21 +50,19 @@ class Heard:
         before = float(answered.right[at])
         arms = answered.arms if answered.answers.after is not None else answered.arms[at : at + 1]
         after = believed(rated, before, rates)
-        return cls(rated, answered.arms[at], arms, before, answered.apart(at), after, rates)
+        return cls(rated, answered.arms[at], arms, answered.apart(at), after, rates)
 
     @property
     def is_up(self) -> bool:
         """Whether it speaks for the answer."""
         return self.rated.reward >= 0.5
 
-    def likelihood(self, raters: Raters) -> float:
+    def likelihood(self, quality: float) -> float:
         """Probability that an honest rater would have said this; a rating is read as its side of the middle.
 
-        A half, which tells nothing, where all that speaks against somebody is what they alone have taught.
+        Where nothing tells of this answer, the model's quality over all queries does: a category is moved too easily.
         """
-        if self.apart is None and not raters.others:
-            return 0.5
-        p = self.before if self.apart is None else self.apart
+        p = quality if self.apart is None else self.apart
         return likelihood_of(self.rates if self.rated.is_binary else Rates(), p, is_up=self.is_up)
 
 
@@ -152,21 +149,22 @@ class Ratings:
         if lesson.rating is not None or at is None:
             return lesson.rating[2] if lesson.rating is not None else None
         heard, (means, counts) = Heard.of(rated, answered, rates, at), quality
-        weight = self._allowed(heard, counts, at_s) * self._supported(heard, means)
+        weight = self._allowed(heard, means, counts, at_s) * self._supported(heard, means)
         if weight > 0.0:
             self._learn(heard, weight, lesson)
         return weight
 
-    def _allowed(self, heard: Heard, counts: FloatArray, at_s: float) -> float:
+    def _allowed(self, heard: Heard, means: FloatArray, counts: FloatArray, at_s: float) -> float:
         """Return what its user and its key may still count for; too little to be learned is nothing."""
         said = self._raters(heard.rated)
-        weight = min(
-            (
-                raters.weigh(name, heard.arms, counts, self.ages, likelihood=heard.likelihood(raters), at_s=at_s)
-                for raters, name in said
-            ),
-            default=1.0,
-        )
+        weight = 1.0
+        for raters, name in said:
+            own = raters.labels(name, heard.arms, self.ages)
+            evidence = counts[list(heard.arms)]
+            # What they have taught themselves speaks neither for nor against them.
+            is_told = heard.apart is not None or (own < MOST_OWN * evidence).all()
+            likelihood = heard.likelihood(float(means[heard.arm])) if is_told else None
+            weight = min(weight, raters.weigh(name, own, evidence, likelihood=likelihood, at_s=at_s))
         if weight < LEAST_WEIGHT:
             return 0.0
         for raters, name in said:
@@ -189,17 +187,18 @@ class Ratings:
     def _learn(self, heard: Heard, weight: float, lesson: Lesson) -> None:
         """Learn how ratings come about, and correct honest quality by one of them."""
         rated, context = heard.rated, heard.rated.served.context
+        if lesson.seen is not None:
+            self.honest.rate(heard.arm, context, lesson.seen, self._rectifier(heard, lesson.seen), weight)
         self.channel.rate(context, weight, is_binary=rated.is_binary)
         if rated.is_binary and lesson.apart is not None:
             belief = believed(rated, lesson.apart, heard.rates)
             self.channel.press(context, weight, is_up=heard.is_up, belief=belief)
-        if lesson.seen is not None:
-            self.honest.rate(heard.arm, context, lesson.seen, self._rectifier(heard, lesson.seen), weight)
 
     def _rectifier(self, heard: Heard, seen: float) -> float:
+        """Return what a rating adds to the belief in its answer, times the share of answers that get one."""
         if heard.rated.is_binary:
-            return heard.rates.rectifiers(seen)[heard.is_up]
-        return (heard.rated.reward - seen) / self.channel.rated_share(heard.rated.served.context)
+            return heard.rates.rectifiers(seen)[heard.is_up] * self.channel.pressed
+        return heard.rated.reward - seen
 
     # -- forgetting -----------------------------------------------------------------------------------------------
 

@@ -74,10 +74,11 @@ def _models(state: LearnerState) -> dict[str, Any]:
 def _honest(state: LearnerState, arm: int) -> dict[str, Any] | None:
     """Describe the quality of the answers that an arm gave, overall and by category; None where it gave none."""
     honest, names = state.ratings.honest, state.taxonomy.names
-    overall = honest.of_arm(arm)
+    rated = state.ratings.channel.rated
+    overall = honest.of_arm(arm, rated)
     if overall is None:
         return None
-    by_category = {name: honest.of_category(arm, k) for k, name in enumerate(names)}
+    by_category = {name: honest.of_category(arm, k, rated) for k, name in enumerate(names)}
     probed = state.ratings.probes.supported(arm)
     return _estimate(overall) | {
         "supported_by_probes": None if probed is None else [min(max(bound, 0.0), 1.0) for bound in probed],

@@ -1,0 +1,127 @@
+"""One user cannot sink or raise a model: end to end, from events to what is believed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learner.quality import GAMMA
+from learner.snapshot import dump, load
+from learner.state import LearnerState
+from learner.types import Call, JudgeScore, Probed, Rated, Served
+from tests.learner.conftest import ARMS, NOON_S, TEXTS, called, context, features, served, state
+
+SKILL = dict(zip((one.id for one in ARMS), (0.5, 0.7, 0.9), strict=True))
+USERS = 40
+
+
+def asked(rng: np.random.Generator, name: str, only: str | None = None) -> tuple[Served, bool]:
+    """A request that one to three arms answered, and whether the answer that was served is right."""
+    arms = rng.permutation(list(SKILL)).tolist()[: rng.integers(1, 4)] if only is None else [only]
+    groups = [0 if rng.random() < SKILL[arm] else int(rng.integers(1, 4)) for arm in arms]
+    calls = [called(arm, step, group) for step, (arm, group) in enumerate(zip(arms, groups, strict=True))]
+    return served(*calls, name=name, of=context(TEXTS[int(rng.integers(len(TEXTS)))])), groups[0] == 0
+
+
+def by_a_crowd(requests: int = 600) -> LearnerState:
+    """What is learned from requests of forty users who rate three in ten, one in twenty of them wrongly."""
+    rng, learner = np.random.default_rng(3), state()
+    for i in range(requests):
+        event, is_right = asked(rng, f"q{i}")
+        learner.apply(event, NOON_S + 60.0 * i)
+        if rng.random() < 0.3:
+            reward = float(is_right != (rng.random() < 0.05))
+            learner.apply(Rated(event, "thumbs", reward, is_binary=True, user=f"user-{i % USERS}"), NOON_S + 60.0 * i)
+    return learner
+
+
+def attacked(how: str, *, only: str | None, user: str | None = "mallory", n: int = 500) -> LearnerState:
+    """The crowd's state after as many requests of one user more, each rated as told."""
+    rng, learner = np.random.default_rng(4), by_a_crowd()
+    for i in range(n):
+        event, is_right = asked(rng, f"bad{i}", only)
+        learner.apply(event, NOON_S + 1e6 + 5.0 * i)
+        if how != "none":
+            reward = float(not is_right) if how == "inverted" else 0.0
+            learner.apply(Rated(event, "thumbs", reward, is_binary=True, user=user), NOON_S + 1e6 + 5.0 * i)
+    return learner
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "only"), [("inverted", None), ("inverted", "large"), ("down", "middle")])
+def test_five_hundred_thumbs_of_one_user_move_no_quality_by_more_than_a_fiftieth(how: str, only: str | None) -> None:
+    calm, attack = attacked("none", only=only), attacked(how, only=only)
+    moved = np.abs(attack.quality.means()[0] - calm.quality.means()[0])
+    assert moved.max() < 0.02
+    assert attack.ratings.users.damped > 400
+    assert attack.ratings.users.distrusted >= 1
+    assert not attack.drift.alarms
+
+
+def test_the_same_thumbs_from_nobody_in_particular_do_move_it() -> None:
+    calm, crowd = attacked("none", only="large", n=100), attacked("down", only="large", user=None, n=100)
+    assert np.abs(crowd.quality.means()[0] - calm.quality.means()[0]).max() > 0.05
+
+
+def test_a_key_that_invents_users_is_capped_as_a_key() -> None:
+    learner = by_a_crowd()
+    for name in ("key-1", "key-2"):
+        event = replace(served(called("small", 0, 0), name=name), account=name)
+        learner.apply(event, NOON_S)
+        learner.apply(Rated(event, "thumbs", 1.0, is_binary=True, user="ada"), NOON_S)
+    before = learner.quality.means()[0].copy()
+    for i in range(300):
+        event = replace(served(called("large", 0, 0), name=f"bad{i}"), account="key-2")
+        learner.apply(event, NOON_S + 5.0 * i)
+        learner.apply(Rated(event, "thumbs", 0.0, is_binary=True, user=f"invented-{i}"), NOON_S + 5.0 * i)
+    assert np.abs(learner.quality.means()[0] - before).max() < 0.05
+    assert learner.ratings.keys.distrusted == 1
+
+
+def test_a_snapshot_keeps_who_rated_and_how() -> None:
+    learner = by_a_crowd(120)
+    restored = load(dump(learner), features())
+    event, _ = asked(np.random.default_rng(8), "next")
+    for each in (learner, restored):
+        each.apply(event, NOON_S + 2e6)
+        each.apply(Rated(event, "thumbs", 0.0, is_binary=True, user="user-3"), NOON_S + 2e6)
+    assert dump(restored) == dump(learner)
+
+
+def judged(i: int, score: float) -> Probed:
+    answer = called("large", 0, None)
+    ask = Call("judge", 0, "judge", cost_usd=1e-5, explored=True)
+    event = Served(f"p{i}", context(), (answer, replace(ask, arm="small")), (JudgeScore("strict", 0, score),), 0, (1,))
+    return Probed(replace(event, is_request=False))
+
+
+def test_a_probe_is_billed_as_exploration_and_no_request() -> None:
+    learner = state()
+    learner.apply(judged(0, 0.9), NOON_S)
+    assert learner.requests == 0
+    assert learner.ledger.explored_usd == pytest.approx(1e-5)
+    assert learner.ratings.probes.sums[0].sum() == 1.0
+
+
+def test_a_crowds_thumbs_do_not_push_a_quality_further_than_the_probes_support() -> None:
+    def pushed(probes: int) -> LearnerState:
+        learner = state()
+        for i in range(probes):
+            learner.apply(judged(i, 0.98), NOON_S)
+        for i in range(150):
+            event = served(called("large", 0, None), name=f"q{i}")
+            learner.apply(event, NOON_S)
+            learner.apply(Rated(event, "thumbs", 0.0, is_binary=True), NOON_S)
+        return learner
+
+    free, held = pushed(0), pushed(60)
+    assert held.quality.means()[0][2] > free.quality.means()[0][2] + 0.1
+    assert held.ratings.unsupported > 0
+    assert free.ratings.unsupported == 0
+
+
+def test_an_alarm_makes_room_for_those_who_rate_often() -> None:
+    learner = by_a_crowd(100)
+    before = float(learner.ratings.ages[0])
+    learner.ratings.forgotten(0, 0.2)
+    assert pytest.approx(0.2) == GAMMA ** (learner.ratings.ages[0] - before)
