@@ -110,8 +110,13 @@ class Exchange:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
             account="request" if purpose == "answer" else "background",
-            explored=(self.is_explored and step == 0) or purpose != "answer", created_at=self.at,
+            explored_share=self._explored_share(step, purpose), created_at=self.at,
         )  # fmt: skip
+
+    def _explored_share(self, step: int, purpose: Purpose) -> float | None:
+        if purpose != "answer":
+            return 1.0
+        return self.decision.explored_share if step == 0 else None
 
     def _next_step(self) -> int:
         return sum(row.purpose != "judge" for row in self.rows)

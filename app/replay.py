@@ -144,7 +144,7 @@ def _call(row: CallRow) -> Call:
         cost_usd=row.cost_usd,
         latency_s=row.latency_s,
         group=row.answer_group,
-        explored=row.explored,
+        explored_share=row.explored_share,
         evidence=row.evidence,
     )
 

@@ -252,7 +252,7 @@ def pinned(model: str, view: View, context: Context, lambda_: float) -> Decision
     costs_usd = {model: float(view.cost.predict(context)[view.index(model)])} if known else {}
     return Decision(
         arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
-        lambda_=lambda_, stage="pinned", explored=False, policy_version=view.parameters.name, category="",
+        lambda_=lambda_, stage="pinned", explored_share=None, policy_version=view.parameters.name, category="",
     )  # fmt: skip
 
 

@@ -16,7 +16,16 @@ from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
 from learner.estimators import logit
-from learner.exploration import TEMPERATURE, draw, floors_for, mix_with_floor, shadow_arms
+from learner.exploration import (
+    LEAST_USD,
+    TEMPERATURE,
+    draw,
+    extra_usd,
+    floors_for,
+    mix_with_floor,
+    shadow_arms,
+    trial_floors,
+)
 from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
 from learner.pool import Arm, eligible, serving
@@ -25,6 +34,8 @@ from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
 LEAST_COMPARABLE = 0.25
+# Evidence against an answer, in nats, from which on it is not served only in order to be rated.
+TRIAL_FAILED = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,8 @@ class View:
         prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
-        floors = self._floors(values, belief, prospects, kept, limits)
+        extra = extra_usd(values=values, costs_usd=prospects.cost_usd[kept], lambda_=prospects.lambda_)
+        floors = self._floors(values, extra, belief, prospects, kept, limits)
         probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
         drawn = draw(probabilities, rng)
         scores = values.tolist()
@@ -167,7 +179,7 @@ class View:
             costs_usd=dict(zip(ids, prospects.cost_usd[kept].tolist(), strict=True)),
             lambda_=prospects.lambda_,
             stage=stage_of(belief, explored),
-            explored=explored,
+            explored_share=float(extra[drawn] / max(prospects.cost_usd[kept[drawn]], LEAST_USD)) if explored else None,
             policy_version=self.parameters.name,
             category=self.taxonomy.names[int(context.categories.argmax())],
         )
@@ -184,14 +196,27 @@ class View:
         return kept
 
     def _floors(
-        self, values: FloatArray, belief: Belief, prospects: Prospects, kept: list[int], limits: Limits
+        self,
+        values: FloatArray,
+        extra: FloatArray,
+        belief: Belief,
+        prospects: Prospects,
+        kept: list[int],
+        limits: Limits,
     ) -> FloatArray:
         if not limits.explore or len(kept) < 2:
             return np.zeros(len(kept))
-        cost = prospects.cost_usd[kept]
+        cost, deviations = prospects.cost_usd[kept], np.sqrt(belief.variance[kept])
+        if prospects.comparable < LEAST_COMPARABLE:
+            return trial_floors(
+                utilities=belief.mean[kept] - prospects.lambda_ * cost,
+                deviations=deviations,
+                extra_usd=extra,
+                allowance_usd=min(self.allowance_usd, self.request_usd),
+            )
         return floors_for(
             extra_usd=cost - cost[int(values.argmax())],
-            uncertainty=np.sqrt(belief.variance[kept]),
+            uncertainty=deviations,
             allowance_usd=min(self.allowance_usd, 0.02 * self.request_usd),
             most=0.05,
         )
@@ -253,6 +278,8 @@ class View:
         answered = self.answered(context, calls, scores, quality)
         best, right = answered.answers.best, answered.right
         stop = Stop(answered.steps[best], float(right[best]))
+        if self._is_good_trial(calls, answered.answers):
+            return stop
         if limits.depth is not None and len(answered.arms) >= limits.depth:
             return stop
         prospects = self.prospects(context, limits, quality)
@@ -265,6 +292,16 @@ class View:
         stay, values = next_values(prospects, answered.answers, right, rest)
         gain = float(values.max() - stay)
         return Ask(self.arms[rest[int(values.argmax())]].id, gain) if gain > prospects.margin else stop
+
+    @staticmethod
+    def _is_good_trial(calls: Sequence[Call], answers: Answers) -> bool:
+        """Tell whether the only answer was asked for to be rated, which it can be only if it is served.
+
+        An answer that can be compared is not served for that: agreement tells more than a rating. Nor is one that its
+        own evidence speaks against.
+        """
+        is_trial = len(calls) == 1 and calls[0].explored_share is not None and not answers.is_comparable
+        return is_trial and float(answers.evidence[0]) > TRIAL_FAILED
 
     def wanted_judges(self, right: float, costs_usd: Mapping[str, float], limits: Limits) -> list[str]:
         """Return the judges whose opinion on an answer is worth more than it costs.

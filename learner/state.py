@@ -224,8 +224,7 @@ class LearnerState:
         self._check(event.calls)
         fresh = [event.calls[i] for i in event.fresh]
         usd = sum(call.cost_usd for call in fresh)
-        explored = sum(c.cost_usd for c in fresh if c.explored or c.purpose in ("shadow", "quiz", "probe"))
-        self.ledger.spend(usd=usd, explored_usd=explored, at_s=at_s)
+        self.ledger.spend(usd=usd, explored_usd=sum(call.explored_usd for call in fresh), at_s=at_s)
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )

@@ -98,6 +98,8 @@ class Decision:
 
     `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
+    `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
+    nothing.
     """
 
     arm: str
@@ -108,14 +110,22 @@ class Decision:
     costs_usd: Mapping[str, float]
     lambda_: float
     stage: Stage
-    explored: bool
+    explored_share: float | None
     policy_version: str
     category: str
+
+    @property
+    def explored(self) -> bool:
+        """Whether the arm was drawn to find out, not because it looked best."""
+        return self.explored_share is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One upstream request as it went: `group` numbers equal answers of one inference, None where not comparable."""
+    """One upstream request as it went: `group` numbers equal answers of one inference, None where not comparable.
+
+    `explored_share`, in [0, 1], is the share of its cost that exploration causes; None where it explores nothing.
+    """
 
     arm: str
     step: int
@@ -126,8 +136,13 @@ class Call:
     cost_usd: float = 0.0
     latency_s: float = 0.0
     group: int | None = None
-    explored: bool = False
+    explored_share: float | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration adds to the bill."""
+        return self.cost_usd * (self.explored_share or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class CallRow(Row, table=True):
     latency_s: float = 0.0
     answer_group: int | None = None
     account: Account = Field(sa_type=String)
-    explored: bool = False
+    explored_share: float | None = None
     evidence: dict[str, float] = Field(default={}, sa_type=JSON)
     created_at: float
 
