@@ -49,7 +49,7 @@ async def test_answers_with_a_final_answer_are_compared_by_that_alone(open_house
 def free_text(text: str) -> Completion:
     return Completion(
         body={"choices": [{"message": {"content": text}}]}, text=text, finish_reason="stop", input_tokens=9,
-        output_tokens=9, is_estimated=False, mean_logprob=None, has_tool_calls=False, latency_s=0.1,
+        output_tokens=9, is_estimated=False, logprobs=(), has_tool_calls=False, latency_s=0.1,
     )  # fmt: skip
 
 
