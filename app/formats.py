@@ -7,6 +7,7 @@ reference is ever fetched. What cannot be checked gives no signal.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -19,6 +20,7 @@ from app.providers.completion import text_of
 
 MOST_STEPS = 5_000
 MOST_CHARS = 200_000
+MOST_CALLS = 8
 TAKEN_FOR_MET = ("pattern", "uniqueItems", "unevaluatedItems", "unevaluatedProperties")
 TOO_OPEN = ("patternProperties", "$dynamicRef", "$recursiveRef")
 
@@ -95,8 +97,9 @@ def format_signals(request: Mapping[str, Any], message: Mapping[str, Any]) -> di
         message: The message of the answer.
 
     Returns:
-        Signals that are not 0, by name: `schema_invalid` (JSON, but not of the schema), `tool_unknown`,
-        `arguments_invalid` (of any tool call), and `schema_seen`, `tools_seen` where there was something to check.
+        Signals that are not 0, by name: `schema_invalid` (JSON, but not of the schema), `tool_unknown` and
+        `arguments_invalid` (of any of the first eight tool calls), and `schema_seen`, `tools_seen` where there was
+        something to check.
     """
     return _schema_signals(request, text_of(message.get("content"))) | _tool_signals(request, message)
 
@@ -117,7 +120,7 @@ def _schema_signals(request: Mapping[str, Any], text: str) -> dict[str, float]:
 
 
 def _tool_signals(request: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, float]:
-    calls = list(_tool_calls(message))
+    calls = list(islice(_tool_calls(message), MOST_CALLS))
     if not calls:
         return {}
     tools = dict(_tools(request))

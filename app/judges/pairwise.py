@@ -13,9 +13,9 @@ from app.judges.rubrics import rubric
 from app.providers.base import Completion
 
 INSTRUCTIONS = f"""You compare two answers of language models to one question.
-This is how each of them is to be graded:
+This is how one of them alone would be graded:
 {{rubric}}
-The score is 1 where the first answer is surely better, 0 where the second is, 0.5 where neither is.
+Your score compares them: 1 where the first answer is surely better, 0 where the second is, 0.5 where neither is.
 The order in which they stand tells nothing.
 {VERDICT}"""
 

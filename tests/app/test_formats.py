@@ -130,6 +130,11 @@ def test_an_answer_without_a_call_of_a_tool_has_no_signal_of_tools(calls: Any) -
     assert format_signals(TOOLS, {"content": "Hello.", "tool_calls": calls}) == {}
 
 
+def test_no_more_than_eight_calls_are_looked_at() -> None:
+    calls = [called("look_up", '{"name": "Bern"}')["tool_calls"][0]] * 8 + called("delete", "{}")["tool_calls"]
+    assert format_signals(TOOLS, {"tool_calls": calls}) == {"tools_seen": 1.0}
+
+
 @pytest.mark.parametrize("tools", [3, [3], [{}], [{"function": 3}], "x", None])
 def test_tools_that_are_none_are_no_tools(tools: Any) -> None:
     assert format_signals({"tools": tools}, called("x", "{}"))["tool_unknown"] == 1.0

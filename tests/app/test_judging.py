@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.judges.rubrics import GENERAL, rubric
 from app.judging import rival_of
 from tests.app.harness import COST_USD, PRICES, House, Watcher, entry, settings_of
 from tests.app.judges.court import (
@@ -305,6 +306,14 @@ async def test_every_kind_is_called_paid_once_and_stored(
     assert answer["usage"]["cost"] == pytest.approx(COST_USD["large"] + COST_USD["middle"] + spent)
 
 
+async def test_a_judge_is_told_the_rubric_of_the_place_of_the_query(court: House, judge: Judge) -> None:
+    query = "Mara buys 6 notebooks at $2 each and 4 pens at $1 each and pays with $20. How much change does she get?"
+    await court.answered(query, router=ALONE)
+    (decision,) = court.select("SELECT category FROM decisions")
+    assert rubric(decision["category"]) != GENERAL
+    assert rubric(decision["category"]) in sections(judge.prompts[0])[0]
+
+
 async def test_self_check_asks_each_model_about_its_own_answer(divided: Callable[..., Any], judge: Judge) -> None:
     court = await divided(OWN, large={"capabilities": ["logprobs"]})
     await court.answered(router=TWO)
@@ -362,7 +371,7 @@ async def test_every_kind_has_its_own_timeout(divided: Callable[..., Any], judge
     judge.gate.set()
     calls = judge_calls(court)
     assert {(call["outcome"], call["cost_usd"]) for call in calls} == {("timeout", 0.0)}
-    assert len(calls) == len(judge.asked)
+    assert len(calls) == 2
     assert scores(court) == {}
     assert answer["choices"][0]["message"]["content"] in ("41", "42")
 
