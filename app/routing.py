@@ -20,7 +20,7 @@ from app.judging import Judging
 from app.learning import Learning
 from app.pool import Pool
 from app.providers.base import CallFailed, Completion, Provider
-from app.requests import input_chars, is_routed, limits_of, prompt_of, query_of, upstream_body
+from app.requests import input_chars, is_routed, limits_of, query_of, upstream_body
 from app.schemas.chat import ChatRequest
 from app.storage.journal import Journal
 from app.storage.tables import CallRow
@@ -40,7 +40,7 @@ class Router:
         journal: Stores what happened.
         pool: The models and their breaker.
         providers: By the `provider` of a model's entry.
-        judging: The LLM judges.
+        judging: The judges that call upstreams.
         background: Comparisons that no client waits for.
         rng: Draws the first arm; the propensity is stored.
         clock: Seconds since 1970.
@@ -164,13 +164,12 @@ class Router:
         return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
     async def _judge(self, exchange: Exchange, row: CallRow, step: Stop | Ask) -> None:
-        prompt, answer = prompt_of(exchange.body), exchange.completions[row.step].text
-        costs = self.judging.costs_usd(prompt, answer)
+        costs = self.judging.costs_usd(exchange, row.step)
         right = step.confidence if isinstance(step, Stop) else 0.5
         wanted = self.learning.view.wanted_judges(right, costs, exchange.limits)
         began = time.perf_counter()
         try:
-            exchange.scores += await self.judging.ask(wanted, prompt, answer, step=row.step, exchange=exchange)
+            exchange.scores += await self.judging.ask(wanted, exchange, row.step)
         finally:
             exchange.upstream_s += time.perf_counter() - began
 
