@@ -19,6 +19,7 @@ from app.client import JsonOption, fail, feedback, keys_app, models_app, out
 from app.errors import AppError, ConfigError
 from app.main import create_app
 from app.pool import endpoint_of
+from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
 from app.storage import repository
@@ -85,6 +86,8 @@ def serve(
             needs_loopback = asyncio.run(is_open(settings, environment))
         for entry in settings.models:
             endpoint_of(entry, os.environ)
+        if settings.feedback.comment_sentiment:
+            open_sentiment()
     if needs_loopback:
         if host not in LOOPBACK:
             fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)
