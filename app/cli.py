@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app import config_file
-from app.client import JsonOption, fail, feedback, keys_app, models_app, out
+from app.client import JsonOption, fail, keys_app, models_app, out
 from app.errors import AppError, ConfigError
+from app.feedback_commands import feedback_app
 from app.main import create_app
 from app.pool import endpoint_of
 from app.sentiment import open_sentiment
@@ -35,8 +36,8 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
+app.add_typer(feedback_app, name="feedback")
 app.add_typer(config_app, name="config")
-app.command()(feedback)
 
 T = TypeVar("T")
 

@@ -46,7 +46,7 @@ class FeedbackItem(Strict):
     @model_validator(mode="after")
     def _is_about_something(self) -> Self:
         if self.inference_id is None and not self.tags.get(EPISODE):
-            raise located([(("inference_id",), None, "is missing; add it, or name an episode in tags")])
+            raise located([(("inference_id",), None, "should be the id of a response, unless tags name an episode")])
         return self
 
 

@@ -95,8 +95,9 @@ class DecisionRow(Row, table=True):
 class CallRow(Row, table=True):
     """Keep one upstream request: what it was for, how it ended, what it cost.
 
-    Calls of one inference with the same `answer_group` gave the same answer. `account` is `request` for what stands in
-    a response's `usage.cost`, `background` for all else. `evidence` names the signals of the answer, `seal` is a hash of it.
+    Calls of one inference with the same `answer_group` gave the same answer; `seal` is a keyed hash of it. `account` is
+    `request` for what stands in a response's `usage.cost`, `background` for all else. `evidence` names the signals of
+    the answer.
     """
 
     __tablename__ = "calls"
