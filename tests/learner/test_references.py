@@ -5,15 +5,17 @@ import pytest
 
 import learner.references as module
 from learner.references import NEAR_DUPLICATE, Reference, References, agrees, direction, hangs_on
+from learner.types import FloatArray
 
 RNG = np.random.default_rng(5)
 TOWARDS = direction(RNG.normal(size=24))
 
 
-def at_cosine(cosine: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def at_cosine(cosine: float) -> FloatArray:
     aside = RNG.normal(size=24)
     aside = direction(aside - (aside @ TOWARDS) * TOWARDS)
-    return 7.0 * (cosine * TOWARDS + np.sqrt(1.0 - cosine**2) * aside)
+    turned: FloatArray = 7.0 * (cosine * TOWARDS + np.sqrt(1.0 - cosine**2) * aside)
+    return turned
 
 
 def kept(*references: Reference) -> References:
