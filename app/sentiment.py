@@ -1,14 +1,14 @@
 """What a comment says of an answer, by the words it uses: VADER (Hutto & Gilbert, ICWSM 2014), an optional extra.
 
-Only clearly friendly or unfriendly comments count, and no more than a thumb does; in other languages than English none
-of them is clear. Nothing is scored unless `feedback.comment_sentiment` says so.
+Only clearly friendly or unfriendly comments count, and no more than a thumb does. The lexicon is English: nothing is
+scored unless `feedback.comment_sentiment` says so.
 """
 
 from collections.abc import Callable
 
 from app.errors import ConfigError
 
-CLEAR = 0.5
+CLEAR = 0.4
 READ_CHARS = 5_000
 
 

@@ -15,19 +15,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learner.features import CODE
 from learner.types import FloatArray
 
 REMEMBERED_REFERENCES = 1_000
 NEAR_DUPLICATE = 0.98
 UNSURE = "?"
 
-_HANGS_ON = re.compile(
-    r"\d+(?:[.,]\d+)*|\b(?:not|no|nor|never|none|without|except|least|most|true|false|correct|incorrect"
-    r"|max\w*|min\w*|largest|smallest|highest|lowest|more|less|greater|fewer|first|last|before|after)\b|n['’]t\b"
-    r"|(?<!\w)'[^'\n]{1,200}'(?!\w)|\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|`[^`\n]{1,200}`|^\s*\(?[a-j][).:][ \t]+(\S.*)$",
-    re.MULTILINE,
+# Queries come from anybody, so every pattern is linear; and each alternative begins with a letter, which is several
+# times as fast.
+_SHOWS_CODE = re.compile(
+    r"```|def \w+\(|\((?<=\w\()\w{0,40}\)|\n[ \t]{0,40}return\b|\{[ \t]{0,8}$|\}[ \t]{0,8}$|;[ \t]{0,8}$", re.MULTILINE
 )
+_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+_QUOTED = re.compile(r"'(?<!\w')[^'\n]{1,200}'(?!\w)|\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|`[^`\n]{1,200}`")
+_OPTION = re.compile(r"\n[ \t]{0,8}\(?[a-j][).:][ \t]{1,8}(\S.*)")
+_PUNCTUATION = str.maketrans(dict.fromkeys("?,.;:!()", " "))
+_TURNING = """not no nor never none without except least most true false correct incorrect maximum minimum max min
+largest smallest highest lowest more less greater fewer first last before after"""
+_TURNING_WORDS = frozenset(_TURNING.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +105,15 @@ def direction(components: FloatArray) -> FloatArray:
 def hangs_on(query: str) -> str:
     """Return what a near duplicate of a query must share to the letter.
 
-    Those are its numbers, quoted texts, options and negations, in their order; of a query with code, all of it.
+    Those are its numbers, quoted texts and options, and the words that turn a meaning round; of a query with code, all.
     """
-    if CODE.search(query):
+    if _SHOWS_CODE.search(query):
         return " ".join(query.split())
-    return "\n".join((found[1] or found[0]).strip() for found in _HANGS_ON.finditer(query.lower()))
+    text = query.lower()
+    turning = sorted(_TURNING_WORDS.intersection(text.translate(_PUNCTUATION).split()))
+    negations = str(text.count("n't") + text.count("n’t"))
+    kept = _NUMBER.findall(text), _QUOTED.findall(text), _OPTION.findall(text), turning, [negations]
+    return "\n".join(" ".join(part) for part in kept)
 
 
 def agrees(reference: str, answer: str | None) -> bool | None:

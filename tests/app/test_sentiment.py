@@ -23,10 +23,7 @@ def test_without_the_extra_the_operator_is_told_what_to_install(monkeypatch: pyt
 def test_friendly_and_unfriendly_comments_are_told_apart() -> None:
     pytest.importorskip("vaderSentiment")
     sentiment = open_sentiment()
-    assert [sentiment(comment) for comment in ("Great, this helped a lot!", "This is wrong and useless, awful.")] == [
-        1,
-        0,
-    ]
+    assert sentiment("Great, this helped a lot!") == 1.0
+    assert sentiment("This is wrong and useless, awful.") == 0.0
     assert sentiment("It mentions the year 1848.") is None
-    assert sentiment("Das war leider ganz falsch.") is None
     assert sentiment("") is None
