@@ -54,12 +54,16 @@ def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(filter(str.strip, file), start=1):
             try:
-                row = json.loads(line)
+                row = json.loads(line, parse_constant=_no_number)
             except ValueError as err:
                 raise UnusableFile(f"{path}: row {number} is not JSON: {err}") from err
             if not isinstance(row, dict):
                 raise UnusableFile(f"{path}: row {number} should be a JSON object, with {', '.join(NEEDED)}")
             yield row
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -98,7 +102,7 @@ def _item(row: Mapping[str, Any], path: Path, number: int) -> Item:
 
 
 def _is_absent(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _scalar(cell: Any) -> Any:

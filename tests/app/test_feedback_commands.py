@@ -157,6 +157,7 @@ async def test_with_keep_going_only_the_bad_rows_are_left_out(
         ("f.csv", "inference_id,metric_name,value,tags\na,thumbs,true,red\n", ("row 1", "tags", "red")),
         ("f.jsonl", '{"inference_id": "a"}\nnonsense\n', ("row 2", "not JSON")),
         ("f.jsonl", "[1]\n", ("row 1", "JSON object")),
+        ("f.jsonl", '{"value": Infinity}\n', ("row 1", "Infinity")),
         ("f.parquet", "no parquet", ("parquet",)),
         ("f.txt", "", (".csv, .jsonl, .parquet",)),
     ],
