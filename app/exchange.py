@@ -18,11 +18,14 @@ from app.providers.base import CallFailed, Completion
 from app.providers.completion import text_of
 from app.replay import pack_context
 from app.requests import prompt_of
+from app.schemas.base import EPISODE
 from app.schemas.chat import ChatRequest
+from app.seals import Seals
 from app.storage.batch import Entry
 from app.storage.tables import Account, CallRow, DecisionRow, JudgeScoreRow, Purpose, Status
 from learner.answers import Answer, extract, same
 from learner.likeness import READ_CHARS, likeness
+from learner.references import agrees
 from learner.relevance import is_comparable, relevance
 from learner.signals import signals
 from learner.types import Call, Context, Decision, JudgeScore, Limits, Query
@@ -50,6 +53,9 @@ class Exchange:
     at: float
     objective: str
     embed: Callable[[str], NDArray[np.float32]]
+    seals: Seals
+    query_seal: str
+    reference: str | None
     started: float = field(default_factory=time.perf_counter)
     id: str = field(default_factory=new_inference_id)
     rows: list[CallRow] = field(default_factory=list)
@@ -83,6 +89,7 @@ class Exchange:
             has_tool_calls=done.has_tool_calls,
             states_answer=found.is_stated,
         )
+        self._hold_against_reference(row, found, done.text)
         self.answers[step], self.completions[step] = found, done
         row.evidence |= format_signals(self.body, message) | self._relevance(step)
         self.rows.append(row)
@@ -100,6 +107,15 @@ class Exchange:
     def _relevance(self, step: int) -> dict[str, float]:
         is_long = is_comparable(self.completions[step].text)
         return relevance(self.meaning(ASKED), self.meaning(step)) if is_long else {}
+
+    def _hold_against_reference(self, row: CallRow, found: Answer, text: str) -> None:
+        """Seal an answer, and note whether it is the one demonstrated for a near duplicate of the query."""
+        if not text.strip():
+            return
+        row.seal = self.seals.answer(found, text)
+        agreed = agrees(self.reference, row.seal) if self.reference is not None else None
+        if agreed is not None:
+            row.evidence["reference"] = 1.0 if agreed else -1.0
 
     def _compare_meanings(self) -> None:
         """Say of every free answer that is not stored yet how much it is like the one nearest to it."""
@@ -221,6 +237,8 @@ class Exchange:
             key_id=self.key_id,
             session_id=options.session_id,
             tags=dict(options.tags),
+            episode=options.tags.get(EPISODE),
+            query_seal=self.query_seal,
             requested_model=self.request.model,
             objective=self.objective,
             stage=self.stage,

@@ -22,10 +22,11 @@ from app.pool import Pool
 from app.providers.base import CallFailed, Completion, Provider
 from app.requests import input_chars, is_routed, limits_of, query_of, upstream_body
 from app.schemas.chat import ChatRequest
+from app.seals import Seals
 from app.storage.journal import Journal
 from app.storage.tables import CallRow
 from learner.errors import NoEligibleArm
-from learner.features import Features
+from learner.features import Features, components_of
 from learner.policy import Ask, Stop, View
 from learner.types import Context, Decision, Limits
 
@@ -48,6 +49,7 @@ class Router:
         keep_content: Store prompts and answers.
         objective: Names the kind of objective that rules a key.
         budgets: What the keys may spend.
+        seals: Compare with demonstrated answers.
     """
 
     features: Features
@@ -63,6 +65,7 @@ class Router:
     keep_content: bool
     objective: Callable[[str | None], str]
     budgets: Budgets
+    seals: Seals
 
     def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
         """Decide who answers first; nothing is called yet.
@@ -76,13 +79,15 @@ class Router:
         query = query_of(body)
         view = self.learning.view
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
+        query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
         limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
         decision = self._decide(request.model, context, limits)
         return Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
-            embed=self.features.embed, started=started,
+            embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
+            reference=view.references.find(query_seal, components_of(context)),
         )  # fmt: skip
 
     def _decide(self, model: str, context: Context, limits: Limits) -> Decision:

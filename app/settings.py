@@ -85,6 +85,15 @@ class Exploration(Strict):
     max_usd_per_day: NonNegativeUsd = 5.0
 
 
+class Feedback(Strict):
+    """What becomes of feedback."""
+
+    window_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """How long after an answer feedback on it is accepted."""
+    comment_sentiment: bool = False
+    """True: a clearly friendly or unfriendly comment counts as a thumb (extra `sentiment`)."""
+
+
 class Embedding(Strict):
     """An embedding file in place of the one in the data directory."""
 
@@ -103,6 +112,7 @@ class Settings(Strict):
     exploration: Exploration = Exploration()
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""
+    feedback: Feedback = Feedback()
     embedding: Embedding | None = None
 
     @model_validator(mode="after")

@@ -138,9 +138,8 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
     second, first = sorted(alone.tolist())[-2:]
-    # Asking on must gain the margin, or the answer that is there is kept.
-    others = [(second if value == first else first) - prospects.margin for value in alone.tolist()]
-    apart = np.maximum(expected_bests(quality, prospects.deviation[index], others) - price, alone)
+    others = [second if value == first else first for value in alone.tolist()]
+    apart = expected_bests(quality, prospects.deviation[index], others) - price
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
 

@@ -30,6 +30,7 @@ from learner.joint import JointView
 from learner.judges import StackerView, features_of, worth_usd
 from learner.pool import Arm, eligible, serving
 from learner.quality import Belief, Predictor
+from learner.references import ReferencesView
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
@@ -107,6 +108,7 @@ class View:
     allowance_usd: float
     request_usd: float
     parameters: Parameters
+    references: ReferencesView
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

@@ -13,7 +13,7 @@ import json
 import zipfile
 import zlib
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,16 @@ from learner.exploration import Ledger
 from learner.features import Features
 from learner.joint import Joint
 from learner.judges import Calibration, Stacker
+from learner.lessons import Lesson
 from learner.pool import Arm
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
-from learner.state import LearnerState, Lesson
+from learner.ratings import Rating
+from learner.references import Reference, References
+from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 3
+SCHEMA = 4
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -56,6 +59,7 @@ def dump(state: LearnerState) -> bytes:
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
         "alarms": state.drift.alarms,
         "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.items()},
+        "references": {i: (kept.query, kept.answer) for i, kept in state.references.kept.items()},
         "quiet": state.drift.quiet,
         "observations": state.observations,
         "requests": state.requests,
@@ -82,6 +86,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays["stacker.mean"] = state.stacker.logistic.mean
     arrays["stacker.covariance"] = state.stacker.logistic.covariance
     arrays["joint.loglik"] = state.joint.loglik
+    arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
     calibrations = [state.stacker.calibration, *state.stacker.judges.values()]
     arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
     return arrays
@@ -125,6 +130,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         ),
         arms=arms,
         lessons=OrderedDict((i, _lesson(values)) for i, values in manifest["lessons"].items()),
+        references=_references(manifest["references"], arrays["references"]),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )
@@ -143,16 +149,24 @@ def _controller(values: dict[str, Any]) -> Controller:
 
 def _lesson_values(lesson: Lesson) -> list[Any]:
     labels = {arm: (label.weight, label.value) for arm, label in lesson.labels.items()}
-    return [labels, lesson.quality, lesson.rating]
+    ratings = [(*key, *astuple(rating)) for key, rating in lesson.ratings.items()]
+    return [labels, lesson.quality, ratings, lesson.reference, lesson.is_weighed]
 
 
 def _lesson(values: list[Any]) -> Lesson:
-    labels, quality, rating = values
+    labels, quality, ratings, reference, is_weighed = values
     return Lesson(
         {int(arm): Label(*label) for arm, label in labels.items()},
         {int(arm): believed for arm, believed in quality.items()},
-        None if rating is None else (rating[0], rating[1]),
+        {(metric, of_episode): Rating(*values) for metric, of_episode, *values in ratings},
+        reference,
+        is_weighed,
     )
+
+
+def _references(seals: dict[str, list[str]], directions: FloatArray) -> References:
+    kept = zip(seals.items(), directions, strict=True)
+    return References(OrderedDict((i, Reference(query, answer, towards)) for (i, (query, answer)), towards in kept))
 
 
 def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quality:

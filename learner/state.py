@@ -22,16 +22,19 @@ from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.judges import Stacker
-from learner.labels import RatedLabels, agreement_labels, rated_labels
+from learner.labels import RatedLabels
+from learner.lessons import Lesson
 from learner.onboarding import next_states
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
+from learner.references import Reference, References, direction
 from learner.shares import note, share
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
 from learner.types import (
     Call,
+    Demonstrated,
     Event,
     FloatArray,
     Limits,
@@ -54,19 +57,6 @@ ENOUGH_FOR_CURVE = 200
 
 
 @dataclass(slots=True)
-class Lesson:
-    """What one inference has taught so far: later news of it is learned in place of this, not on top.
-
-    `quality` keeps what was believed of each arm when its answer was first seen, so that a correction ends where the
-    right rating alone would have ended; `rating` is the last reward, and whether it came from a thumb.
-    """
-
-    labels: dict[int, Label] = field(default_factory=dict)
-    quality: dict[int, float] = field(default_factory=dict)
-    rating: tuple[float, bool] | None = None
-
-
-@dataclass(slots=True)
 class LearnerState:
     """The mutable state; build it with `LearnerState.start`."""
 
@@ -82,6 +72,7 @@ class LearnerState:
     drift: DriftMonitor = field(default_factory=DriftMonitor)
     arms: list[Arm] = field(default_factory=list)
     lessons: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
+    references: References = field(default_factory=References)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -133,6 +124,8 @@ class LearnerState:
                 self._serve(event, at_s)
             case Rated():
                 self._rate(event)
+            case Demonstrated():
+                self._demonstrate(event)
             case Recorded():
                 self._read(event)
         self._view = None
@@ -257,25 +250,41 @@ class LearnerState:
         answered = self._answered(event, lesson)
         known = sum(call.step not in fresh for call in answers)
         self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
-        labels: Mapping[int, Label] = agreement_labels(answered)
-        if lesson.rating is not None:
-            rated = rated_labels(self.view(), Rated(event, "", *lesson.rating), answered)
-            labels = rated.labels if rated is not None else labels
-        self._learn(event, lesson, labels)
+        self._learn(event, lesson, lesson.teach(self.view(), event, answered)[0])
 
     def _rate(self, event: Rated) -> None:
         self._check(event.served.calls)
         if not 0.0 <= event.reward <= 1.0:
             raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
         lesson = self._lesson(event.served.inference_id)
-        rated = rated_labels(self.view(), event, self._answered(event.served, lesson))
-        if rated is None:
+        answered = self._answered(event.served, lesson)
+        if event.served.answered_step not in answered.steps:
             return
-        if lesson.rating is None:
+        lesson.rate(event)
+        self._relabel(event.served, lesson, answered)
+
+    def _demonstrate(self, event: Demonstrated) -> None:
+        """Hold the answers against the one that it should have been, and remember that for near duplicates."""
+        served = event.served
+        self._check(served.calls)
+        if served.query_seal is not None:
+            towards = direction(components_of(served.context))
+            self.references.keep(served.inference_id, Reference(served.query_seal, event.seal, towards))
+        lesson = self._lesson(served.inference_id)
+        answered = self._answered(served, lesson)
+        if served.answered_step not in answered.steps:
+            return
+        lesson.demonstrate(event.seal, served)
+        self._relabel(served, lesson, answered)
+
+    def _relabel(self, served: Served, lesson: Lesson, answered: Answered) -> None:
+        """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
+        labels, rated = lesson.teach(self.view(), served, answered)
+        if rated is not None and not lesson.is_weighed:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
+            lesson.is_weighed = True
             self._weigh(rated)
-        lesson.rating = event.reward, event.is_binary
-        self._learn(event.served, lesson, rated.labels)
+        self._learn(served, lesson, labels)
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
@@ -407,6 +416,7 @@ class LearnerState:
             allowance_usd=self.ledger.allowance_usd,
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
+            references=self.references.view(),
         )
 
 

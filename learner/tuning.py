@@ -18,10 +18,11 @@ import numpy as np
 
 from learner.evaluation import Estimate, corrected, estimate
 from learner.labels import unflipped
+from learner.lessons import Lesson
 from learner.policy import Ask, View
 from learner.pool import SERVING
 from learner.quality import Believed
-from learner.state import LearnerState, Lesson
+from learner.state import LearnerState
 from learner.types import Call, FloatArray, Limits, Parameters, Served
 
 LEAST_COMPARISONS = 60
@@ -54,7 +55,8 @@ def compared(state: LearnerState, served: Served) -> Comparison:
     quality = state.view().quality.mean(served.context)
     for arm, believed in lesson.quality.items():
         quality[arm] = believed
-    reward, is_binary = lesson.rating or (None, True)
+    said = lesson.own
+    reward, is_binary = (said.reward, said.is_binary) if said is not None else (None, True)
     return Comparison(served, Believed(means, quality), reward, is_binary)
 
 

@@ -122,9 +122,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One upstream request as it went: `group` numbers equal answers of one inference, None where not comparable.
+    """One upstream request as it went.
 
-    `explored_share`, in [0, 1], is the share of its cost that exploration causes; None where it explores nothing.
+    `group` numbers equal answers of one inference, None where not comparable; `seal` is a keyed hash of the answer.
+    `explored_share`, in [0, 1], is the share of the call's cost that exploration causes; None where it explores
+    nothing.
     """
 
     arm: str
@@ -138,6 +140,7 @@ class Call:
     group: int | None = None
     explored_share: float | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+    seal: str | None = None
 
     @property
     def explored_usd(self) -> float:
@@ -156,7 +159,10 @@ class JudgeScore:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before."""
+    """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before.
+
+    `query_seal` is a keyed hash of what the query hangs on.
+    """
 
     inference_id: str
     context: Context
@@ -167,16 +173,30 @@ class Served:
     is_request: bool = True
     propensity: float = 1.0
     account: str | None = None
+    query_seal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A reward in [0, 1] from outside for an inference that was served; `is_binary` where it came from a thumb."""
+    """A reward in [0, 1] from outside for an inference that was served; `is_binary` where it came from a thumb.
+
+    Where the inference's episode was rated, `share` is one through the number of its answers.
+    """
 
     served: Served
     metric: str
     reward: float
     is_binary: bool
+    user: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrated:
+    """What the answer of an inference should have been, as a seal of that answer."""
+
+    served: Served
+    seal: str
     user: str | None = None
 
 
@@ -219,4 +239,4 @@ class ParametersChanged:
     parameters: Parameters
 
 
-Event = Served | Rated | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged
+Event = Served | Rated | Demonstrated | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged

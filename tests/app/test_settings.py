@@ -153,3 +153,15 @@ def test_every_variable_is_read() -> None:
 def test_the_admin_key_is_masked_when_printed() -> None:
     environment = read_environment({"HEADRACE_ADMIN_KEY": "open sesame"})
     assert "sesame" not in f"{environment!r} {environment}"
+
+
+def test_feedback_is_taken_for_thirty_days_and_comments_are_not_scored_unless_said_otherwise() -> None:
+    assert (Settings().feedback.window_days, Settings().feedback.comment_sentiment) == (30.0, False)
+    told = Settings.model_validate({"feedback": {"window_days": 90, "comment_sentiment": True}}).feedback
+    assert (told.window_days, told.comment_sentiment) == (90.0, True)
+
+
+@pytest.mark.parametrize("days", [0, -1, "30", float("inf")])
+def test_a_window_of_feedback_that_is_none_is_refused(days: Any) -> None:
+    with pytest.raises(ValidationError, match="window_days"):
+        Settings.model_validate({"feedback": {"window_days": days}})

@@ -41,7 +41,9 @@ class Simulator:
         self.learner.apply(event, at_s)
         self.right.append(calls[answered].group == 0)
         names = self.learner.view().shadows(where, Limits(), [call.arm for call in calls], self.rng)
-        shadows = [self.call(name, len(calls) + k, purpose="shadow", explored_share=1.0) for k, name in enumerate(names)]
+        shadows = [
+            self.call(name, len(calls) + k, purpose="shadow", explored_share=1.0) for k, name in enumerate(names)
+        ]
         if shadows:
             fresh = tuple(range(len(calls), len(calls) + len(shadows)))
             event = Served(f"q{i}", where, (*calls, *shadows), (), answered, fresh, is_request=False)

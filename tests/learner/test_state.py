@@ -187,7 +187,7 @@ def test_recorded_outcomes_are_full_labels() -> None:
 
 
 def test_background_work_is_spend_but_no_request() -> None:
-    shadow = called("large", 0, 0, purpose="shadow", cost_usd=3e-4)
+    shadow = called("large", 0, 0, purpose="shadow", cost_usd=3e-4, explored_share=1.0)
     learner = folded(replace(served(shadow), is_request=False))
     assert (learner.requests, learner.accounts.everybody.requests) == (0, 0.0)
     assert learner.accounts.everybody.spent_usd == learner.ledger.explored_usd == pytest.approx(3e-4)
