@@ -35,13 +35,15 @@ class Judging:
     """Asks the configured judges.
 
     Args:
-        judges: The judges of the configuration; each names a model of the pool.
+        judges: The judges of the configuration; each names a model of the pool. `always` holds the ids of those that
+            are asked about every answer, whatever their opinion is worth.
         pool: The models.
         timeout_s: Seconds that one opinion may take.
     """
 
     def __init__(self, judges: Sequence[Judge], pool: Pool, *, timeout_s: float) -> None:
         self._models = {judge.id: judge.model for judge in judges}
+        self.always = tuple(judge.id for judge in judges if judge.always)
         self._pool = pool
         self._timeout_s = timeout_s
         self._clients: dict[tuple[str, str | None], AsyncOpenAI] = {}
@@ -57,24 +59,25 @@ class Judging:
         return {j: self._pool.endpoint(m).cost_usd(tokens, VERDICT_TOKENS) for j, m in self._models.items()}
 
     async def ask(
-        self, judges: Sequence[str], prompt: str, answer: str, *, step: int, exchange: Exchange
+        self, judges: Sequence[str], prompt: str, answer: str, *, step: int, exchange: Exchange, explored: bool = False
     ) -> list[JudgeScoreRow]:
         """Ask several judges about one answer at once, and record their calls in the exchange.
 
         Returns:
             The scores; a judge that fails, or says nothing usable, gives none.
         """
-        asked = (self._ask(judge, prompt, answer, step=step, exchange=exchange) for judge in judges)
+        asked = (self._ask(judge, prompt, answer, step=step, exchange=exchange, explored=explored) for judge in judges)
         return [score for score in await asyncio.gather(*asked) if score is not None]
 
     async def _ask(
-        self, judge: str, prompt: str, answer: str, *, step: int, exchange: Exchange
+        self, judge: str, prompt: str, answer: str, *, step: int, exchange: Exchange, explored: bool
     ) -> JudgeScoreRow | None:
         endpoint = self._pool.endpoint(self._models[judge])
         # Recorded before it is made, at its expected cost: so it is accounted too if the client goes away meanwhile.
         call = CallRow(
             inference_id=exchange.id, step=step, model=endpoint.model_id, purpose="judge", outcome="cancelled",
             account="request", created_at=exchange.at, cost_usd=self.costs_usd(prompt, answer)[judge],
+            explored=explored,
         )  # fmt: skip
         exchange.rows.append(call)
         started = time.monotonic()

@@ -49,6 +49,8 @@ class Judge(Strict):
     kind: Literal["llm"]
     model: Name
     """Id of a model of the pool."""
+    always: bool = False
+    """True: ask about every answer, whatever the opinion is worth."""
 
 
 class Timeouts(Strict):

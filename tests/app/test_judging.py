@@ -59,16 +59,16 @@ def judge() -> Judge:
     return Judge()
 
 
-@pytest.fixture
-async def court(judge: Judge, open_house: Callable[..., Any]) -> AsyncIterator[House]:
-    """A service whose answers one LLM judge may grade."""
+@pytest.fixture(params=[True])
+async def court(judge: Judge, open_house: Callable[..., Any], request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    """A service whose answers one LLM judge grades: always, or where its opinion is worth its price."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(http_server(judge.answer))
         of_judge = entry(
             "judge-a", base_url=url, routable=False, api_key_env="JUDGE_KEY", upstream_model="judge-large",
             price={"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.4},
         )  # fmt: skip
-        judges = [{"id": "strict", "kind": "llm", "model": "judge-a"}]
+        judges = [{"id": "strict", "kind": "llm", "model": "judge-a", "always": request.param}]
         settings = settings_of(*PRICES, of_judge, judges=judges, timeouts={"upstream_s": 5.0})
         yield await open_house(settings, environ={"JUDGE_KEY": KEY})
 
@@ -128,6 +128,7 @@ async def test_an_answer_that_stands_in_any_case_is_not_judged(court: House, jud
     assert judge.asked == []
 
 
+@pytest.mark.parametrize("court", [False], indirect=True)
 async def test_a_judge_whose_opinion_costs_more_than_it_is_worth_is_not_asked(court: House, judge: Judge) -> None:
     await court.client.patch("/v1/admin/objective", json={"kind": "tradeoff", "usd_per_point": 1e-9})
     await court.answered("Is water wet?")
