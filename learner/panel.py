@@ -26,7 +26,7 @@ USUAL_WEIGHT, USUAL_SCALE, LEAST_SCALE = 0.75, 1.5, 0.25
 USUAL_COUNT, MOST_TOLD = 20.0, 200.0
 # A judge's correlation with the truth: what is usual, and how much weight that and the other judges' word have.
 USUAL_SKILL, USUAL_SKILL_WEIGHT, AGREED_WEIGHT = 0.4, 3.0, 8.0
-MOST_SKILL, LEAST_WITHIN, DEPENDENCE_COUNT = 0.8, 0.25, 60.0
+MOST_SKILL, LEAST_WITHIN, DEPENDENCE_COUNT = 0.6, 0.25, 60.0
 ROUNDS = 12
 
 
