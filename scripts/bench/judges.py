@@ -1,8 +1,8 @@
 """Is a learned combination of judges better than any judge of it? Leave one judge out as the truth, combine the others.
 
 One command reads `judge_panel.parquet` (an answer per row: `query_id`, `source`, `model`, and every judge's score in
-[0, 1] in a column `reward_…`) and prints a table: Brier score and calibration error of every judge, of their plain mean,
-both as they are and recalibrated by the same labels, of the product's stacker, and of the stacker before any label.
+[0, 1] in a column `reward_…`) and prints a table: Brier score and calibration error of every judge, of their plain
+mean, both as they are and recalibrated by the same labels, of the product's stacker, and of the stacker without labels.
 docs/benchmarks-judges.md says what is measured and how to read it.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from learner.estimators import logit
 from learner.judges import judge_feature
@@ -24,6 +25,8 @@ GOOD = 0.8
 """Least score of the judge that stands for the truth at which an answer is called good."""
 USUAL_QUALITY = 0.8
 BINS = 15
+
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ def read_answers(path: Path) -> Answers:
     families = [str(source).split("/")[0] for source in rows["source"].to_pylist()]
     return Answers(
         numbered(rows["query_id"].to_pylist()),
-        numbered(families).tolist(),
-        numbered(rows["model"].to_pylist()).tolist(),
+        numbered(families).astype(int).tolist(),
+        numbered(rows["model"].to_pylist()).astype(int).tolist(),
         scores,
         tuple(name.removeprefix("reward_") for name in names),
     )
@@ -74,8 +77,7 @@ def read_answers(path: Path) -> Answers:
 
 def numbered(values: Sequence[str]) -> FloatArray:
     """Number values in alphabetical order."""
-    found: FloatArray = np.unique(values, return_inverse=True)[1]
-    return found
+    return np.unique(values, return_inverse=True)[1].astype(np.float64)
 
 
 def table(answers: Answers, truth: int, *, is_binary: bool, orders: int) -> str:
@@ -133,7 +135,7 @@ class Panelist:
         """Average the judges."""
         return cls(answers.scores[:, others].mean(axis=1))
 
-    def recalibrated(self, answers: Answers, y: FloatArray, heard: FloatArray, graded: FloatArray) -> FloatArray:
+    def recalibrated(self, answers: Answers, y: FloatArray, heard: Rows, graded: Rows) -> FloatArray:
         """Teach a stacker that hears nothing but the mean."""
         alone = Answers(answers.queries, answers.categories, answers.models, self.scores[:, None], ("mean",))
         columns = {"mean": 0}
@@ -154,7 +156,7 @@ class Learned:
 
 
 def taught(
-    answers: Answers, columns: dict[str, int], judges: list[str], y: FloatArray, heard: FloatArray, labelled: int
+    answers: Answers, columns: dict[str, int], judges: list[str], y: FloatArray, heard: Rows, labelled: int
 ) -> Learned:
     """Let a stacker hear answers in order, the first of them with their labels."""
     models = max(answers.models) + 1
@@ -170,9 +172,7 @@ def taught(
     return learned
 
 
-def predict(
-    answers: Answers, columns: dict[str, int], judges: list[str], learned: Learned, graded: FloatArray
-) -> FloatArray:
+def predict(answers: Answers, columns: dict[str, int], judges: list[str], learned: Learned, graded: Rows) -> FloatArray:
     """State the probability that each answer is good, shape (number of graded answers,)."""
     view = learned.stacker.view()
     return np.array([
