@@ -48,13 +48,15 @@ class Judging:
     """Asks the configured judges.
 
     Args:
-        judges: The judges of the configuration.
+        judges: The judges of the configuration. `always` holds the ids of those that are asked about every answer,
+            whatever their opinion is worth.
         pool: The models.
         timeout_s: Seconds that one reply may take, where a judge says nothing else.
     """
 
     def __init__(self, judges: Sequence[JudgeEntry], pool: Pool, *, timeout_s: float) -> None:
         self._judges = {entry.id: judge_of(entry) for entry in judges}
+        self.always = tuple(entry.id for entry in judges if entry.always)
         self._pool = pool
         self._timeout_s = timeout_s
         self._replies = Replies()
@@ -79,13 +81,16 @@ class Judging:
             if prompts and all(map(self._may_ask, prompts))
         }
 
-    async def ask(self, judges: Sequence[str], exchange: Exchange, step: int) -> list[JudgeScoreRow]:
+    async def ask(
+        self, judges: Sequence[str], exchange: Exchange, step: int, *, explored: bool = False
+    ) -> list[JudgeScoreRow]:
         """Ask several judges about the answer of a step at once, and record their calls in the exchange.
 
         Args:
             judges: Some of those that `costs_usd` names.
             exchange: The request.
             step: Whose answer; an opinion may score another one too.
+            explored: They are asked to learn what they are worth.
 
         Returns:
             The scores; a judge that fails, or says nothing usable, gives none.
@@ -93,7 +98,9 @@ class Judging:
         case = self._case(exchange, step)
         if case is None:
             return []
-        found = await asyncio.gather(*(self._scores(self._judges[judge], case, exchange) for judge in judges))
+        found = await asyncio.gather(
+            *(self._scores(self._judges[judge], case, exchange, explored=explored) for judge in judges)
+        )
         return [score for scores in found for score in scores]
 
     def _case(self, exchange: Exchange, step: int) -> Case | None:
@@ -128,10 +135,12 @@ class Judging:
             return 0.0
         return self._pool.endpoint(prompt.model).cost_usd(input_tokens(prompt), prompt.output_tokens)
 
-    async def _scores(self, judge: Judge, case: Case, exchange: Exchange) -> list[JudgeScoreRow]:
+    async def _scores(self, judge: Judge, case: Case, exchange: Exchange, *, explored: bool) -> list[JudgeScoreRow]:
         """Return what one judge says; an earlier opinion of it on the same answers gives way."""
         prompts = judge.prompts(case)
-        replies = await asyncio.gather(*(self._reply(judge, prompt, case, exchange) for prompt in prompts))
+        replies = await asyncio.gather(
+            *(self._reply(judge, prompt, case, exchange, explored=explored) for prompt in prompts)
+        )
         usable = [reply for reply in replies if reply is not None]
         opinion = judge.opinion(case, usable) if len(usable) == len(prompts) else None
         if not opinion:
@@ -142,7 +151,9 @@ class Judging:
             for step, score in opinion.items()
         ]
 
-    async def _reply(self, judge: Judge, prompt: Prompt, case: Case, exchange: Exchange) -> Completion | None:
+    async def _reply(
+        self, judge: Judge, prompt: Prompt, case: Case, exchange: Exchange, *, explored: bool
+    ) -> Completion | None:
         known = self._replies.get(judge.id, prompt)
         if known is not None:
             return known
@@ -150,6 +161,7 @@ class Judging:
         call = CallRow(
             inference_id=exchange.id, step=case.answer.step, model=prompt.model, purpose="judge", outcome="cancelled",
             account="request", created_at=exchange.at, cost_usd=self._expected_usd(judge.id, prompt),
+            explored_share=1.0 if explored else None,
         )  # fmt: skip
         exchange.rows.append(call)
         reply = await self._call(judge, prompt, call)

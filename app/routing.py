@@ -6,7 +6,7 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -27,6 +27,7 @@ from app.storage.journal import Journal
 from app.storage.tables import CallRow
 from learner.errors import NoEligibleArm
 from learner.features import Features, components_of
+from learner.opinions import judges_to_explore
 from learner.policy import Ask, Stop, View
 from learner.types import Context, Decision, Limits
 
@@ -156,7 +157,7 @@ class Router:
         """Let judges see a new answer, then stop (None) or name the next arm."""
         step = self._step(exchange)
         if self.judging.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
-            await self._judge(exchange, row, step)
+            await self._judge(exchange, row)
             step = self._step(exchange)
         if isinstance(step, Ask):
             return step.arm
@@ -168,13 +169,36 @@ class Router:
             return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
         return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
-    async def _judge(self, exchange: Exchange, row: CallRow, step: Stop | Ask) -> None:
-        costs = self.judging.costs_usd(exchange, row.step)
-        right = step.confidence if isinstance(step, Stop) else 0.5
-        wanted = self.learning.view.wanted_judges(right, costs, exchange.limits)
+    def _wanted_judge(self, exchange: Exchange, unasked: dict[str, float]) -> str | None:
+        return self.learning.view.wanted_judge(
+            exchange.context, exchange.limits, exchange.calls, exchange.judged, unasked
+        )
+
+    async def _judge(self, exchange: Exchange, row: CallRow) -> None:
+        """Ask judges about an answer one after another, the most valuable first, until none is worth it."""
+        unasked = self.judging.costs_usd(exchange, row.step)
+        await self._ask_judges(exchange, row, [j for j in self.judging.always if j in unasked], unasked)
+        while judge := self._wanted_judge(exchange, unasked):
+            await self._ask_judges(exchange, row, [judge], unasked)
+        if exchange.limits.explore:
+            view = self.learning.view
+            explored = judges_to_explore(unasked, view.stacker.heard, view.allowance_usd, self.rng)
+            await self._ask_judges(exchange, row, explored, unasked, explored=True)
+
+    async def _ask_judges(
+        self,
+        exchange: Exchange,
+        row: CallRow,
+        judges: Sequence[str],
+        unasked: dict[str, float],
+        *,
+        explored: bool = False,
+    ) -> None:
+        for judge in judges:
+            del unasked[judge]
         began = time.perf_counter()
         try:
-            exchange.scores += await self.judging.ask(wanted, exchange, row.step)
+            exchange.scores += await self.judging.ask(judges, exchange, row.step, explored=explored)
         finally:
             exchange.upstream_s += time.perf_counter() - began
 

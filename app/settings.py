@@ -55,6 +55,8 @@ class ModelJudgeEntry(Strict):
     """Id of a model of the pool."""
     timeout_s: Seconds | None = None
     """Seconds for one reply; as for upstreams where none is given."""
+    always: bool = False
+    """True: ask about every answer, whatever the opinion is worth."""
 
 
 class SelfJudgeEntry(Strict):
@@ -64,6 +66,8 @@ class SelfJudgeEntry(Strict):
     kind: Literal["self"]
     timeout_s: Seconds | None = None
     """Seconds for one reply; as for upstreams where none is given."""
+    always: bool = False
+    """True: ask about every answer, whatever the opinion is worth."""
 
 
 JudgeEntry = Annotated[ModelJudgeEntry | SelfJudgeEntry, Field(discriminator="kind")]

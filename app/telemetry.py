@@ -42,6 +42,8 @@ class Metrics:
     observations: Gauge = field(init=False)
     quality: Gauge = field(init=False)
     share: Gauge = field(init=False)
+    judge_weight: Gauge = field(init=False)
+    judge_ece: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         r = self.registry
@@ -59,6 +61,8 @@ class Metrics:
         self.observations = Gauge("headrace_observations", "What the learner has learned from", registry=r)
         self.quality = Gauge("headrace_model_quality", "Believed quality of a model", ["model"], registry=r)
         self.share = Gauge("headrace_model_share", "Share of recent answers by a model", ["model"], registry=r)
+        self.judge_weight = Gauge("headrace_judge_weight", "How far a judge is believed", ["judge"], registry=r)
+        self.judge_ece = Gauge("headrace_judge_ece", "Calibration error of a judge's scores", ["judge"], registry=r)
 
     def answered(self, *, model: str, stage: str, seconds: float, overhead_ms: float) -> None:
         """Count one answered request."""
@@ -74,6 +78,7 @@ class Metrics:
         feedback_events: int,
         spend: dict[str, float],
         models: Iterable[tuple[str, float, float]],
+        judges: Iterable[tuple[str, float, float]],
     ) -> bytes:
         """Return the exposition text after bringing the gauges up to date."""
         self.lambda_.set(lambda_)
@@ -84,4 +89,7 @@ class Metrics:
         for model, quality, share in models:
             self.quality.labels(model).set(quality)
             self.share.labels(model).set(share)
+        for judge, weight, ece in judges:
+            self.judge_weight.labels(judge).set(weight)
+            self.judge_ece.labels(judge).set(ece)
         return generate_latest(self.registry)

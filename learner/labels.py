@@ -80,7 +80,7 @@ def rated_labels(view: View, rated: Rated, answered: Answered) -> RatedLabels | 
         features=answered.features[at],
         prior_logit=answered.prior_logits[at],
         value=unflipped(rated.reward) if rated.is_binary else rated.reward,
-        moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at])) - own,
+        moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at], rated.served.context.category)) - own,
         labels=labels,
     )
 

@@ -7,6 +7,7 @@ same view, context, limits and generator give the same decision. `decide` choose
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,16 +28,20 @@ from learner.exploration import (
     trial_floors,
 )
 from learner.joint import JointView
-from learner.judges import StackerView, features_of, worth_usd
+from learner.judges import features_of
+from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
 from learner.quality import Belief, Predictor
 from learner.references import ReferencesView
+from learner.stacker import StackerView
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
 LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
 TRIAL_FAILED = -1.0
+# Log-odds by which an answer is as good as known to be right or wrong.
+CERTAIN = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,12 @@ class Answered:
     def right(self) -> FloatArray:
         """Calibrated probability that each answer is good, shape (r,)."""
         return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
+
+    def told(self, odds: float) -> Answered:
+        """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
+        evidence = self.answers.evidence.copy()
+        evidence[-1] += odds
+        return replace(self, answers=replace(self.answers, evidence=evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +266,7 @@ class View:
             )
             for call, tokens in zip(done, expected, strict=True)
         )
-        evidence = np.array([self.stacker.evidence(f) for f in features])
+        evidence = np.array([self.stacker.evidence(f, context.category) for f in features])
         answers = Answers.of(
             arms,
             [call.group for call in done],
@@ -282,14 +293,9 @@ class View:
         stop = Stop(answered.steps[best], float(right[best]))
         if self._is_good_trial(calls, answered.answers):
             return stop
-        if limits.depth is not None and len(answered.arms) >= limits.depth:
-            return stop
         prospects = self.prospects(context, limits, quality)
-        rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
-        spent = sum(call.cost_usd for call in calls)
-        if limits.max_cost_usd is not None:
-            rest = [i for i in rest if spent + prospects.cost_usd[i] <= limits.max_cost_usd]
-        if len(answered.arms) >= prospects.depth or not rest:
+        rest = self._rest(answered, prospects, limits, calls)
+        if not rest:
             return stop
         stay, values = next_values(prospects, answered.answers, right, rest)
         gain = float(values.max() - stay)
@@ -305,17 +311,46 @@ class View:
         is_trial = len(calls) == 1 and calls[0].explored_share is not None and not answers.is_comparable
         return is_trial and float(answers.evidence[0]) > TRIAL_FAILED
 
-    def wanted_judges(self, right: float, costs_usd: Mapping[str, float], limits: Limits) -> list[str]:
-        """Return the judges whose opinion on an answer is worth more than it costs.
+    def _rest(self, answered: Answered, prospects: Prospects, limits: Limits, calls: Sequence[Call]) -> list[int]:
+        """Return the arms that may still be asked."""
+        if len(answered.arms) >= prospects.depth:
+            return []
+        rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
+        if limits.max_cost_usd is None:
+            return rest
+        left = limits.max_cost_usd - sum(call.cost_usd for call in calls)
+        return [i for i in rest if prospects.cost_usd[i] <= left]
+
+    def wanted_judge(
+        self,
+        context: Context,
+        limits: Limits,
+        calls: Sequence[Call],
+        scores: Sequence[JudgeScore],
+        costs_usd: Mapping[str, float],
+    ) -> str | None:
+        """Return the judge to ask about the newest answer; None where no opinion is worth its price and the delay.
 
         Args:
-            right: Present probability that the answer is good.
-            costs_usd: Price of one opinion of each judge.
-            limits: The request's limits (its dial scales λ).
+            context: Features of the query.
+            limits: The request's limits.
+            calls: All calls of the request so far, the last answer being the one to judge.
+            scores: The judges' scores so far.
+            costs_usd: Price of one opinion of each judge that was not asked about this answer yet.
         """
-        price = self.price(limits)
-        weights = {j: self.stacker.weights.get(f"judge:{j}", 0.5) for j in costs_usd}
-        return [j for j, usd in costs_usd.items() if worth_usd(p=right, weight=weights[j], lambda_=price) > usd]
+        if not costs_usd:
+            return None
+        quality = self._sharpened(self.quality.mean(context))
+        answered = self.answered(context, calls, scores, quality)
+        prospects = self.prospects(context, limits, quality)
+        rest = self._rest(answered, prospects, limits, calls)
+        bad, now, good = (prospect(answered.told(odds), prospects, rest) for odds in (-CERTAIN, 0.0, CERTAIN))
+        return most_wanted(
+            Doubt(bad, now, good),
+            {judge: self.stacker.separation(judge, context.category) for judge in costs_usd},
+            {judge: prospects.lambda_ * usd for judge, usd in costs_usd.items()},
+            prospects.margin,
+        )
 
     def shadows(
         self,
@@ -340,6 +375,13 @@ class View:
         chosen = shadow_arms(costs, worth, allowance_usd=budget, most=self.parameters.shadow_arms)
         # A comparison of fewer than three answers says little about who is right.
         return [self.arms[i].id for i in chosen] if len(chosen) + len(asked) >= 3 else []
+
+
+def prospect(answered: Answered, prospects: Prospects, rest: Sequence[int]) -> Prospect:
+    """Return what could be done with the newest answer of a request."""
+    right = answered.right
+    going_on = float(next_values(prospects, answered.answers, right, rest)[1].max()) if rest else -math.inf
+    return Prospect(float(right[-1]), float(right[:-1].max(initial=0.0)), going_on)
 
 
 def stage_of(belief: Belief, explored: bool) -> Stage:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from learner.calibration import Calibration
 from learner.drift import DELTA, THRESHOLD
-from learner.judges import Calibration
+from learner.panel import UNHEARD
 from learner.quality import interval
+from learner.stacker import JUDGE
 from learner.state import LearnerState
 
 MIN_OBSERVATIONS = 20
+MIN_LABELS = 50
 
 
 def report(state: LearnerState) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def report(state: LearnerState) -> dict[str, Any]:
         "agreement": {"spread": view.joint.spread, "coincidence": view.joint.coincidence},
         "context_weight": dict(zip(("familiar", "unfamiliar"), state.quality.gates(), strict=True)),
         "categories": list(state.taxonomy.names),
-        "calibration": {"ece": state.stacker.calibration.ece, "n": int(state.stacker.calibration.count.sum())},
+        "calibration": {"ece": state.stacker.calibration.ece, "n": state.stacker.calibration.n},
         "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
         "drift": state.drift.alarms,
     }
@@ -68,12 +71,9 @@ def _models(state: LearnerState) -> dict[str, Any]:
 
 
 def _judges(state: LearnerState) -> dict[str, Any]:
-    weights = state.stacker.view().weights
-    external = {
-        judge: _judge(weights.get(f"judge:{judge}", 0.0), calibration)
-        for judge, calibration in state.stacker.judges.items()
-    }
-    labelled = int(state.stacker.calibration.count.sum())
+    weights, labelled = state.stacker.view().weights, state.stacker.calibration.n
+    known = sorted({*state.stacker.panel.judges, *state.stacker.judges})
+    external = {judge: _judge(state, judge) for judge in known}
     built_in = {"agreement": "prior", "length": "length", "format": "json_invalid", "logprob": "logprob"}
     return external | {
         name: {"weight": weights.get(feature, 0.0), "ece": state.stacker.calibration.ece, "n": labelled}
@@ -81,5 +81,32 @@ def _judges(state: LearnerState) -> dict[str, Any]:
     }
 
 
-def _judge(weight: float, calibration: Calibration) -> dict[str, Any]:
-    return {"weight": weight, "ece": calibration.ece, "n": int(calibration.count.sum())}
+def _judge(state: LearnerState, judge: str) -> dict[str, Any]:
+    stacker, view = state.stacker, state.stacker.view()
+    calibration = stacker.judges.get(judge, Calibration())
+    reading = view.readings.get(judge, UNHEARD)
+    return {
+        "weight": view.weight(JUDGE + judge),
+        "ece": calibration.ece,
+        "n": calibration.n,
+        "weight_without_labels": reading.slope,
+        "reliability": calibration.reliability,
+        "asked": sum(n for (heard, _), n in stacker.heard.items() if heard == judge)
+        / max(sum(stacker.answers.values()), 1),
+        "by_category": {
+            state.taxonomy.names[category]: _judge_in(state, judge, category) for category in sorted(stacker.answers)
+        },
+    }
+
+
+def _judge_in(state: LearnerState, judge: str, category: int) -> dict[str, Any]:
+    """Describe a judge in one category; its calibration only where there are labels enough to tell it from chance."""
+    stacker, name = state.stacker, JUDGE + judge
+    view = stacker.view()
+    calibration = stacker.by_category.get((judge, category), Calibration())
+    return {
+        "weight": view.weight(name) + view.offsets.get(category, {}).get(name, 0.0),
+        "ece": calibration.ece if calibration.n >= MIN_LABELS else None,
+        "n": calibration.n,
+        "asked": stacker.heard.get((judge, category), 0) / stacker.answers[category],
+    }

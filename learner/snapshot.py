@@ -21,18 +21,20 @@ import numpy as np
 from learner import drift
 from learner.accounts import Accounts
 from learner.budget import Controller
+from learner.calibration import Calibration
 from learner.cost import Cost
 from learner.errors import SnapshotIncompatible
 from learner.estimators import BayesianLogistic, Columns, DiscountedRidge
 from learner.exploration import Ledger
 from learner.features import Features
 from learner.joint import Joint
-from learner.judges import Calibration, Stacker
 from learner.lessons import Lesson
+from learner.panel import Panel, Reading
 from learner.pool import Arm
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
 from learner.ratings import Rating
 from learner.references import Reference, References
+from learner.stacker import Stacker, local_logistic, prior_variances
 from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.types import FloatArray, Objective, Parameters
@@ -56,6 +58,11 @@ def dump(state: LearnerState) -> bytes:
         "parameters": asdict(state.parameters),
         "stacker_features": state.stacker.logistic.columns.names,
         "judges": list(state.stacker.judges),
+        "judges_by_category": list(state.stacker.by_category),
+        "offsets": {category: own.columns.names for category, own in state.stacker.offsets.items()},
+        "panel": _panel_values(state.stacker.panel),
+        "heard": [[*key, n] for key, n in state.stacker.heard.items()],
+        "judgeable": state.stacker.answers,
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
         "alarms": state.drift.alarms,
         "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.items()},
@@ -87,7 +94,11 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays["stacker.covariance"] = state.stacker.logistic.covariance
     arrays["joint.loglik"] = state.joint.loglik
     arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
-    calibrations = [state.stacker.calibration, *state.stacker.judges.values()]
+    stacker = state.stacker
+    arrays["panel.moments"] = stacker.panel.moments
+    for category, own in stacker.offsets.items():
+        arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"] = own.mean, own.covariance
+    calibrations = [stacker.calibration, *stacker.judges.values(), *stacker.by_category.values()]
     arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
     return arrays
 
@@ -197,7 +208,27 @@ def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker
     logistic: BayesianLogistic = stacker.logistic
     logistic.columns = Columns(manifest["stacker_features"])
     logistic.mean, logistic.covariance = arrays["stacker.mean"], arrays["stacker.covariance"]
+    logistic.prior_variances = prior_variances(logistic.columns.names)
     calibrations = [Calibration(*rows) for rows in arrays["calibration"]]
+    judged = len(manifest["judges"])
     stacker.calibration = calibrations[0]
-    stacker.judges = dict(zip(manifest["judges"], calibrations[1:], strict=True))
+    stacker.judges = dict(zip(manifest["judges"], calibrations[1 : 1 + judged], strict=True))
+    keys = [(judge, category) for judge, category in manifest["judges_by_category"]]
+    stacker.by_category = dict(zip(keys, calibrations[1 + judged :], strict=True))
+    for category, names in manifest["offsets"].items():
+        own = stacker.offsets[int(category)] = local_logistic(names)
+        own.mean, own.covariance = arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"]
+    stacker.panel = _panel(manifest["panel"], arrays["panel.moments"])
+    stacker.heard = {(judge, category): n for judge, category, n in manifest["heard"]}
+    stacker.answers = {int(category): n for category, n in manifest["judgeable"].items()}
     return stacker
+
+
+def _panel_values(panel: Panel) -> dict[str, Any]:
+    readings = {judge: astuple(reading) for judge, reading in panel.readings.items()}
+    return {"judges": panel.judges, "readings": readings, "since": panel.since}
+
+
+def _panel(values: dict[str, Any], moments: FloatArray) -> Panel:
+    readings = {judge: Reading(*reading) for judge, reading in values["readings"].items()}
+    return Panel(values["judges"], moments, readings, values["since"])

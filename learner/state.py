@@ -21,7 +21,6 @@ from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
-from learner.judges import Stacker
 from learner.labels import RatedLabels
 from learner.lessons import Lesson
 from learner.onboarding import next_states
@@ -30,6 +29,7 @@ from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
 from learner.references import Reference, References, direction
 from learner.shares import note, share
+from learner.stacker import Stacker
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
 from learner.types import (
@@ -221,6 +221,8 @@ class LearnerState:
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )
+        if event.is_request:
+            self._listen(event)
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
@@ -234,6 +236,16 @@ class LearnerState:
         if self.accounts.of(event.account).objective.kind != "quality_floor" or event.answered_step is None:
             return 0.0
         return float(self.view().answered(event.context, event.calls, event.scores).right.max(initial=0.0))
+
+    def _listen(self, event: Served) -> None:
+        """Learn what the judges' opinions are worth from who agrees with whom, and with what is believed anyway."""
+        answers = sum(call.outcome == "ok" and call.purpose != "judge" for call in event.calls)
+        self.stacker.count(event.scores, answers=answers, category=event.context.category)
+        if event.scores:
+            answered = self.view().answered(event.context, event.calls, event.scores)
+            for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
+                self.stacker.listen(belief, features)
+            self._view = None
 
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
@@ -283,7 +295,7 @@ class LearnerState:
         if rated is not None and not lesson.is_weighed:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
             lesson.is_weighed = True
-            self._weigh(rated)
+            self._weigh(rated, served.context.category)
         self._learn(served, lesson, labels)
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
@@ -322,9 +334,9 @@ class LearnerState:
             self.quality.observe(arm, event.context, Label(1.0, quality))
             self.observations += 1
 
-    def _weigh(self, rated: RatedLabels) -> None:
+    def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        self.stacker.update(rated.features, rated.prior_logit, rated.value)
+        self.stacker.update(rated.features, rated.prior_logit, rated.value, category)
         self._deviate(rated.arm, rated.moved)
         arm = self.arms[rated.arm].id
         seen = min(max(rated.value, 0.0), 1.0)

@@ -47,6 +47,11 @@ class Context:
     familiarity: float
     input_chars: int
 
+    @property
+    def category(self) -> int:
+        """Position of the likeliest category."""
+        return int(self.categories.argmax())
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

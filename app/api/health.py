@@ -38,5 +38,6 @@ async def metrics(service: ServiceDep, _: KeyDep) -> Response:
         feedback_events=await repository.count_feedback(service.engine),
         spend={"request": total.requests_usd, "background": total.background_usd},
         models=[(model, row["quality"], row["share"]) for model, row in report["models"].items()],
+        judges=[(judge, row["weight"], row["ece"]) for judge, row in report["judges"].items()],
     )
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

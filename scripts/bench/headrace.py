@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from learner.judges import Stacker
 from learner.policy import Ask, Stop, View
 from learner.pool import Arm
 from learner.quality import GAMMA, UNLABELLED, Label, Quality
+from learner.stacker import Stacker
 from learner.state import LearnerState
 from learner.tuning import LEAST_ARMS, compared, retune
 from learner.types import (
@@ -103,7 +103,7 @@ class Unforgetting(Quality):
 class UntaughtStacker(Stacker):
     """No learned weights of evidence: they stay where they start."""
 
-    def update(self, features: object, prior_logit: float, y: float) -> None:
+    def update(self, features: object, prior_logit: float, y: float, category: int) -> None:
         """Learn nothing."""
 
 

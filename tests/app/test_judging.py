@@ -25,10 +25,10 @@ from tests.app.judges.court import (
 from tests.app.judges.test_prompts import INJECTIONS
 from tests.app.providers.conftest import http_server
 
-STRICT = {"id": "strict", "kind": "llm", "model": "judge-a"}
-BETTER = {"id": "better", "kind": "pairwise", "model": "judge-a"}
-SECOND = {"id": "second", "kind": "cross", "model": "judge-a"}
-OWN = {"id": "own", "kind": "self"}
+STRICT = {"id": "strict", "kind": "llm", "model": "judge-a", "always": True}
+BETTER = {"id": "better", "kind": "pairwise", "model": "judge-a", "always": True}
+SECOND = {"id": "second", "kind": "cross", "model": "judge-a", "always": True}
+OWN = {"id": "own", "kind": "self", "always": True}
 KINDS = (STRICT, BETTER, SECOND, OWN)
 PRICELESS = {"kind": "quality"}
 ALONE = {"allow": ["small"], "cascade": 2, "explore": False}
@@ -126,7 +126,10 @@ async def test_an_answer_that_stands_in_any_case_is_not_judged(court: House, jud
     assert judge.asked == []
 
 
-async def test_a_judge_whose_opinion_costs_more_than_it_is_worth_is_not_asked(court: House, judge: Judge) -> None:
+async def test_a_judge_whose_opinion_costs_more_than_it_is_worth_is_not_asked(
+    open_court: Callable[..., Any], judge: Judge
+) -> None:
+    court = await open_court({**STRICT, "always": False})
     await court.client.patch("/v1/admin/objective", json={"kind": "tradeoff", "usd_per_point": 1e-9})
     await court.answered("Is water wet?")
     assert judge.asked == []
@@ -193,7 +196,7 @@ async def test_a_judge_that_talks_garbage_is_accounted_and_the_answer_stands(
 async def test_a_judge_that_nobody_runs_is_unreachable_and_the_answer_stands(open_house: Callable[..., Any]) -> None:
     async with http_server(Judge().answer) as url:
         pass
-    judges = [{"id": "strict", "kind": "llm", "model": "judge-a"}]
+    judges = [{"id": "strict", "kind": "llm", "model": "judge-a", "always": True}]
     house = await open_house(settings_of(*PRICES, entry("judge-a", base_url=url, routable=False), judges=judges))
     assert (await house.answered("Is water wet?"))["id"]
     assert {call["outcome"] for call in judge_calls(house)} == {"unreachable"}
