@@ -6,7 +6,7 @@ from typing import Any
 
 from learner.calibration import Calibration
 from learner.drift import DELTA, THRESHOLD
-from learner.panel import UNHEARD
+from learner.jury import UNHEARD
 from learner.quality import interval
 from learner.stacker import JUDGE
 from learner.state import LearnerState
@@ -72,7 +72,7 @@ def _models(state: LearnerState) -> dict[str, Any]:
 
 def _judges(state: LearnerState) -> dict[str, Any]:
     weights, labelled = state.stacker.view().weights, state.stacker.calibration.n
-    known = sorted({*state.stacker.panel.judges, *state.stacker.judges})
+    known = sorted({*state.stacker.jury.judges, *state.stacker.judges})
     external = {judge: _judge(state, judge) for judge in known}
     built_in = {"agreement": "prior", "length": "length", "format": "json_invalid", "logprob": "logprob"}
     return external | {

@@ -28,8 +28,8 @@ from learner.estimators import BayesianLogistic, Columns, DiscountedRidge
 from learner.exploration import Ledger
 from learner.features import Features
 from learner.joint import Joint
+from learner.jury import Jury, Reading
 from learner.lessons import Lesson
-from learner.panel import Panel, Reading
 from learner.pool import Arm
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
 from learner.ratings import Rating
@@ -60,7 +60,7 @@ def dump(state: LearnerState) -> bytes:
         "judges": list(state.stacker.judges),
         "judges_by_category": list(state.stacker.by_category),
         "offsets": {category: own.columns.names for category, own in state.stacker.offsets.items()},
-        "panel": _panel_values(state.stacker.panel),
+        "jury": _jury_values(state.stacker.jury),
         "heard": [[*key, n] for key, n in state.stacker.heard.items()],
         "judgeable": state.stacker.answers,
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
@@ -95,7 +95,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays["joint.loglik"] = state.joint.loglik
     arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
     stacker = state.stacker
-    arrays["panel.moments"] = stacker.panel.moments
+    arrays["jury.moments"] = stacker.jury.moments
     for category, own in stacker.offsets.items():
         arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"] = own.mean, own.covariance
     calibrations = [stacker.calibration, *stacker.judges.values(), *stacker.by_category.values()]
@@ -218,17 +218,17 @@ def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker
     for category, names in manifest["offsets"].items():
         own = stacker.offsets[int(category)] = local_logistic(names)
         own.mean, own.covariance = arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"]
-    stacker.panel = _panel(manifest["panel"], arrays["panel.moments"])
+    stacker.jury = _jury(manifest["jury"], arrays["jury.moments"])
     stacker.heard = {(judge, category): n for judge, category, n in manifest["heard"]}
     stacker.answers = {int(category): n for category, n in manifest["judgeable"].items()}
     return stacker
 
 
-def _panel_values(panel: Panel) -> dict[str, Any]:
-    readings = {judge: astuple(reading) for judge, reading in panel.readings.items()}
-    return {"judges": panel.judges, "readings": readings, "since": panel.since}
+def _jury_values(jury: Jury) -> dict[str, Any]:
+    readings = {judge: astuple(reading) for judge, reading in jury.readings.items()}
+    return {"judges": jury.judges, "readings": readings, "since": jury.since}
 
 
-def _panel(values: dict[str, Any], moments: FloatArray) -> Panel:
+def _jury(values: dict[str, Any], moments: FloatArray) -> Jury:
     readings = {judge: Reading(*reading) for judge, reading in values["readings"].items()}
-    return Panel(values["judges"], moments, readings, values["since"])
+    return Jury(values["judges"], moments, readings, values["since"])

@@ -2,7 +2,7 @@
 
 The belief before any evidence (from the estimate of the model's quality and from who agrees with whom) is one feature
 more; a missing one counts nothing. Weights start where common sense puts them, a judge's where the other judges and the
-agreement of answers do (`learner.panel`), and labels take over from there: a judge that is wrong more often than right
+agreement of answers do (`learner.jury`), and labels take over from there: a judge that is wrong more often than right
 ends below zero, a noisy one near it. A category of queries in which judges are better or worse than elsewhere moves
 their weights there by offsets of its own, which speak as its labels allow.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from learner.calibration import Calibration
 from learner.estimators import BayesianLogistic, Columns, sigmoid
-from learner.panel import UNHEARD, Panel, Reading
+from learner.jury import UNHEARD, Jury, Reading
 from learner.types import FloatArray, JudgeScore
 
 PRIOR_MEANS: Mapping[str, float] = {
@@ -76,7 +76,7 @@ class Stacker:
     Args:
         logistic: Weights over all categories.
         offsets: What a category's labels add to the judges' weights; only of categories with such labels.
-        panel: What judges are worth without labels.
+        jury: What judges are worth without labels.
         calibration: Of the stated probability.
         judges: Of every judge's own score.
         by_category: The same in each category.
@@ -88,7 +88,7 @@ class Stacker:
         default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA)
     )
     offsets: dict[int, BayesianLogistic] = field(default_factory=dict)
-    panel: Panel = field(default_factory=Panel)
+    jury: Jury = field(default_factory=Jury)
     calibration: Calibration = field(default_factory=Calibration)
     judges: dict[str, Calibration] = field(default_factory=dict)
     by_category: dict[tuple[str, int], Calibration] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Stacker:
     def _vector(self, features: Mapping[str, float]) -> FloatArray:
         vector = self.logistic.columns.vector(dict(features))
         if len(vector) > len(self.logistic.mean):
-            names, readings = self.logistic.columns.names, self.panel.readings
+            names, readings = self.logistic.columns.names, self.jury.readings
             self.logistic.resize(np.array([prior_mean(readings, n) for n in names]), prior_variances(names))
         return vector
 
@@ -124,8 +124,8 @@ class Stacker:
         opinions = opinions_in(features)
         if not opinions:
             return
-        before = self.panel.readings
-        if self.panel.observe(belief, opinions):
+        before = self.jury.readings
+        if self.jury.observe(belief, opinions):
             self._start_at(before)
             self._view = None
 
@@ -134,7 +134,7 @@ class Stacker:
 
         The posterior mean of a Gaussian is Σ(Λ₀μ₀ + …), so that a move of μ₀ moves it by ΣΛ₀.
         """
-        names, now = self.logistic.columns.names, self.panel.readings
+        names, now = self.logistic.columns.names, self.jury.readings
         moved = np.array([prior_mean(now, name) - prior_mean(before, name) for name in names])
         self.logistic.mean = self.logistic.mean + self.logistic.covariance @ (moved / self.logistic.prior_variances)
 
@@ -170,7 +170,7 @@ class Stacker:
             self._view = StackerView(
                 dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)),
                 {c: dict(zip(o.columns.names, o.mean.tolist(), strict=True)) for c, o in self.offsets.items()},
-                self.panel.readings,
+                self.jury.readings,
             )
         return self._view
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from learner.panel import UNHEARD
+from learner.jury import UNHEARD
 from learner.quality import interval
 from learner.report import MIN_OBSERVATIONS, report
 from learner.state import LearnerState

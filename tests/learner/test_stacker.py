@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.estimators import logit, sigmoid
-from learner.panel import UNHEARD
+from learner.jury import UNHEARD
 from learner.stacker import PRIOR_MEANS, Stacker
 
 FEATURE = logit(0.9)
@@ -148,4 +148,4 @@ def test_what_agreement_tells_counts_the_less_the_more_labels_there_are() -> Non
 def test_the_same_events_give_the_same_stacker_bit_for_bit() -> None:
     first, second = (heard(7, {"a": 1.0, "b": -1.0}, labels=50) for _ in range(2))
     assert asdict(first.view()) == asdict(second.view())
-    assert np.array_equal(first.panel.moments, second.panel.moments)
+    assert np.array_equal(first.jury.moments, second.jury.moments)

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learner.panel import MOST_JUDGES, UNHEARD, Panel, Reading
+from learner.jury import MOST_JUDGES, UNHEARD, Jury, Reading
 
 SKILLS = {"strong": 1.3, "fair": 0.6, "noise": 0.0, "inverted": -0.8}
 
 
-def panel(
+def jury(
     seed: int, n: int, skills: Mapping[str, float] = SKILLS, *, scale: float = 1.0, is_told: bool = True, **copies: str
-) -> Panel:
-    """A panel that heard judges of these skills on n answers; `copies` say word for word what another one says."""
-    rng, learned = np.random.default_rng(seed), Panel()
+) -> Jury:
+    """A jury that heard judges of these skills on n answers; `copies` say word for word what another one says."""
+    rng, learned = np.random.default_rng(seed), Jury()
     for _ in range(n):
         belief = float(rng.beta(2.0, 1.0)) if is_told else 2.0 / 3.0
         truth = 1.0 if rng.random() < belief else -1.0
@@ -25,25 +25,25 @@ def panel(
     return learned
 
 
-def raw_weights(learned: Panel) -> dict[str, float]:
+def raw_weights(learned: Jury) -> dict[str, float]:
     return {judge: reading.weight / reading.scale for judge, reading in learned.readings.items()}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_belief_in_the_answers_tells_who_is_right(seed: int) -> None:
-    weights = raw_weights(panel(seed, 1_500))
+    weights = raw_weights(jury(seed, 1_500))
     assert min(weights["strong"], weights["fair"]) > 0.8 > abs(weights["noise"])
     assert weights["inverted"] < -0.3
 
 
 def test_agreement_alone_tells_judges_from_noise() -> None:
-    weights = raw_weights(panel(0, 1_500, is_told=False))
+    weights = raw_weights(jury(0, 1_500, is_told=False))
     assert min(weights["strong"], weights["fair"]) > weights["noise"] + 0.3
     assert weights["noise"] > weights["inverted"]
 
 
 def test_a_judge_is_read_from_the_middle_between_good_and_bad_answers() -> None:
-    reading = panel(1, 800).readings["strong"]
+    reading = jury(1, 800).readings["strong"]
     assert reading.centre == pytest.approx(0.0, abs=0.25)
     assert reading.scale == pytest.approx(1.6, abs=0.2)
 
@@ -52,14 +52,14 @@ def test_a_judge_is_read_from_the_middle_between_good_and_bad_answers() -> None:
 @given(st.integers(0, 1_000))
 def test_a_judge_heard_twice_counts_once(seed: int) -> None:
     skills = {"a": 1.2, "b": 0.7, "c": 0.3}
-    once, twice = raw_weights(panel(seed, 500, skills)), raw_weights(panel(seed, 500, skills, again="a"))
+    once, twice = raw_weights(jury(seed, 500, skills)), raw_weights(jury(seed, 500, skills, again="a"))
     assert twice["a"] == pytest.approx(twice["again"], abs=1e-6)
     assert twice["a"] + twice["again"] == pytest.approx(once["a"], rel=0.3)
     assert twice["b"] == pytest.approx(once["b"], rel=0.3, abs=0.2)
 
 
 def test_judges_that_share_an_error_do_not_outvote_one_that_is_right() -> None:
-    rng, learned = np.random.default_rng(3), Panel()
+    rng, learned = np.random.default_rng(3), Jury()
     for _ in range(600):
         belief = float(rng.beta(2.0, 1.0))
         truth = 1.0 if rng.random() < belief else -1.0
@@ -73,7 +73,7 @@ def test_judges_that_share_an_error_do_not_outvote_one_that_is_right() -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1_000), st.floats(0.7, 2.0))
 def test_units_of_a_judge_do_not_matter_once_it_is_known(seed: int, scale: float) -> None:
-    plain, stretched = panel(seed, 1_500), panel(seed, 1_500, scale=scale)
+    plain, stretched = jury(seed, 1_500), jury(seed, 1_500, scale=scale)
     for judge in SKILLS:
         assert stretched.readings[judge].weight == pytest.approx(plain.readings[judge].weight, abs=0.1)
 
@@ -85,12 +85,12 @@ def test_the_middle_of_a_judge_says_nothing() -> None:
 
 
 def test_an_opinion_on_few_answers_moves_little() -> None:
-    learned = panel(0, 20)
+    learned = jury(0, 20)
     assert all(abs(reading.weight - UNHEARD.weight) < 0.9 for reading in learned.readings.values())
 
 
 def test_judges_that_are_never_heard_together_get_weights_too() -> None:
-    rng, learned = np.random.default_rng(5), Panel()
+    rng, learned = np.random.default_rng(5), Jury()
     for i in range(400):
         belief = float(rng.beta(2.0, 1.0))
         truth = 1.0 if rng.random() < belief else -1.0
@@ -99,7 +99,7 @@ def test_judges_that_are_never_heard_together_get_weights_too() -> None:
 
 
 def test_there_are_seats_for_so_many_judges_only() -> None:
-    learned = Panel()
+    learned = Jury()
     for _ in range(25):
         learned.observe(0.5, {f"judge{i}": 1.0 for i in range(MOST_JUDGES + 5)})
     assert len(learned.judges) == MOST_JUDGES

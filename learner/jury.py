@@ -57,7 +57,7 @@ UNHEARD = Reading()
 
 
 @dataclass(slots=True)
-class Panel:
+class Jury:
     """The mutable half: moments of all opinions, the belief in position 0.
 
     Args:
