@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app import config_file
-from app.client import JsonOption, fail, feedback, keys_app, models_app, out
+from app.client import JsonOption, fail, keys_app, models_app, out
 from app.errors import AppError, ConfigError
+from app.feedback_commands import feedback_app
 from app.main import create_app
 from app.pool import endpoint_of
+from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
 from app.storage import repository
@@ -34,8 +36,8 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
+app.add_typer(feedback_app, name="feedback")
 app.add_typer(config_app, name="config")
-app.command()(feedback)
 
 T = TypeVar("T")
 
@@ -85,6 +87,8 @@ def serve(
             needs_loopback = asyncio.run(is_open(settings, environment))
         for entry in settings.models:
             endpoint_of(entry, os.environ)
+        if settings.feedback.comment_sentiment:
+            open_sentiment()
     if needs_loopback:
         if host not in LOOPBACK:
             fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)

@@ -1,4 +1,4 @@
-"""The commands that are clients of a running service: its pool, its keys, and feedback.
+"""The commands that are clients of a running service: its pool and its keys, and what all of them share.
 
 They find it at `--url` or `HEADRACE_URL` and send `HEADRACE_ADMIN_KEY`, be it the bootstrap key or one made there.
 """
@@ -6,6 +6,7 @@ They find it at `--url` or `HEADRACE_URL` and send `HEADRACE_ADMIN_KEY`, be it t
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -31,19 +32,31 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
-    """Ask the running service; ends with its message where it refuses."""
+def ask(
+    method: str, path: str, url: str | None, body: Any = None, headers: Mapping[bytes, bytes] | None = None
+) -> httpx.Response:
+    """Ask the running service; ends with a message where none answers."""
     environment = read_environment(os.environ)
     key = environment.admin_key
-    headers = {b"Authorization": f"Bearer {key.get_secret_value()}".encode()} if key else {}
+    own = {b"Authorization": f"Bearer {key.get_secret_value()}".encode()} if key else {}
     base = (url or environment.url).rstrip("/")
     try:
-        reply = httpx.request(method, base + path, json=body, headers=headers, timeout=60)
+        return httpx.request(method, base + path, json=body, headers={**own, **(headers or {})}, timeout=60)
     except httpx.HTTPError as err:
         fail(f"No service answers at {base}: {err}. Start one with `headrace serve`, or set --url")
+
+
+def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
+    """Ask the running service for JSON; ends with its message where it refuses."""
+    reply = ask(method, path, url, body)
     if reply.status_code >= 400:
-        fail(f"{reply.status_code}: {reply.json()['error']['message']}")
+        fail(told_by(reply))
     return reply.json()
+
+
+def told_by(reply: httpx.Response) -> str:
+    """Return a refusal's status and message."""
+    return f"{reply.status_code}: {reply.json()['error']['message']}"
 
 
 def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
@@ -91,22 +104,6 @@ def add_model(
 def retire_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
     """Retire a model; its history stays."""
     show(call("DELETE", f"/v1/admin/models/{model}", url), json_)
-
-
-def feedback(
-    inference_id: str,
-    value: Annotated[str, typer.Argument(help="true, false, a number, or text.")],
-    metric: Annotated[str, typer.Option(help="Name of the metric.")] = "thumbs",
-    url: UrlOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Send one feedback for an answer."""
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = value
-    body = {"inference_id": inference_id, "metric_name": metric, "value": parsed}
-    show(call("POST", "/v1/feedback", url, body), json_)
 
 
 @keys_app.command("create")

@@ -13,17 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from uuid_utils import uuid7
 
+from app.formats import format_signals
 from app.providers.base import CallFailed, Completion
 from app.providers.completion import text_of
 from app.replay import pack_context
 from app.requests import prompt_of
+from app.schemas.base import EPISODE
 from app.schemas.chat import ChatRequest
+from app.seals import Seals
 from app.storage.batch import Entry
 from app.storage.tables import Account, CallRow, DecisionRow, JudgeScoreRow, Purpose, Status
 from learner.answers import Answer, extract, same
 from learner.likeness import READ_CHARS, likeness
+from learner.references import agrees
+from learner.relevance import is_comparable, relevance
 from learner.signals import signals
 from learner.types import Call, Context, Decision, JudgeScore, Limits, Query
+
+ASKED = -1
 
 
 def new_inference_id() -> str:
@@ -46,6 +53,9 @@ class Exchange:
     at: float
     objective: str
     embed: Callable[[str], NDArray[np.float32]]
+    seals: Seals
+    query_seal: str
+    reference: str | None
     started: float = field(default_factory=time.perf_counter)
     id: str = field(default_factory=new_inference_id)
     rows: list[CallRow] = field(default_factory=list)
@@ -65,7 +75,8 @@ class Exchange:
     def succeeded(self, model: str, done: Completion, cost_usd: float, *, purpose: Purpose = "answer") -> CallRow:
         """Record a call that was answered: its answer joins the group of an equal one, if there is any."""
         step = self._next_step()
-        found = extract(text_of(done.body["choices"][0]["message"].get("content")), prompt_of(self.body))
+        message = done.body["choices"][0]["message"]
+        found = extract(text_of(message.get("content")), prompt_of(self.body))
         row = self._row(model, step, purpose)
         row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
         row.latency_s = done.latency_s
@@ -74,15 +85,37 @@ class Exchange:
             done.text,
             finish_reason=done.finish_reason,
             wants_json=self.query.wants_json,
-            mean_logprob=done.mean_logprob,
+            logprobs=done.logprobs,
             has_tool_calls=done.has_tool_calls,
             states_answer=found.is_stated,
         )
+        self._hold_against_reference(row, found, done.text)
         self.answers[step], self.completions[step] = found, done
+        row.evidence |= format_signals(self.body, message) | self._relevance(step)
         self.rows.append(row)
         if found.kind == "free":
             self._compare_meanings()
         return row
+
+    def meaning(self, step: int) -> NDArray[np.float32]:
+        """Return the embedding of an answer; that of the query for the step `ASKED`."""
+        if step not in self.meanings:
+            text = self.completions[step].text if step != ASKED else prompt_of(self.body)
+            self.meanings[step] = self.embed(text[:READ_CHARS])
+        return self.meanings[step]
+
+    def _relevance(self, step: int) -> dict[str, float]:
+        is_long = is_comparable(self.completions[step].text)
+        return relevance(self.meaning(ASKED), self.meaning(step)) if is_long else {}
+
+    def _hold_against_reference(self, row: CallRow, found: Answer, text: str) -> None:
+        """Seal an answer, and note whether it is the one demonstrated for a near duplicate of the query."""
+        if not text.strip():
+            return
+        row.seal = self.seals.answer(found, text)
+        agreed = agrees(self.reference, row.seal) if self.reference is not None else None
+        if agreed is not None:
+            row.evidence["reference"] = 1.0 if agreed else -1.0
 
     def _compare_meanings(self) -> None:
         """Say of every free answer that is not stored yet how much it is like the one nearest to it."""
@@ -91,12 +124,9 @@ class Exchange:
         if len(free) < 2:
             return
         for row in free:
-            if row.step not in self.meanings:
-                self.meanings[row.step] = self.embed(self.completions[row.step].text[:READ_CHARS])
-        for row in free:
             if row.event_seq is None:
-                others = [self.meanings[other.step] for other in free if other is not row]
-                row.evidence = {**row.evidence, "likeness": likeness(self.meanings[row.step], others)}
+                others = [self.meaning(other.step) for other in free if other is not row]
+                row.evidence = {**row.evidence, "likeness": likeness(self.meaning(row.step), others)}
 
     def failed(self, model: str, error: CallFailed, *, purpose: Purpose = "answer", cost_usd: float = 0.0) -> CallRow:
         """Record a call that brought no answer."""
@@ -110,8 +140,13 @@ class Exchange:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
             account="request" if purpose == "answer" else "background",
-            explored=(self.is_explored and step == 0) or purpose != "answer", created_at=self.at,
+            explored_share=self._explored_share(step, purpose), created_at=self.at,
         )  # fmt: skip
+
+    def _explored_share(self, step: int, purpose: Purpose) -> float | None:
+        if purpose != "answer":
+            return 1.0
+        return self.decision.explored_share if step == 0 else None
 
     def _next_step(self) -> int:
         return sum(row.purpose != "judge" for row in self.rows)
@@ -202,6 +237,8 @@ class Exchange:
             key_id=self.key_id,
             session_id=options.session_id,
             tags=dict(options.tags),
+            episode=options.tags.get(EPISODE),
+            query_seal=self.query_seal,
             requested_model=self.request.model,
             objective=self.objective,
             stage=self.stage,

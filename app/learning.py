@@ -181,6 +181,10 @@ class Learning:
             decision=decision, calls=tuple(calls), judge_scores=tuple(scores),
         )  # fmt: skip
 
+    async def episode(self, name: str, since: float, limit: int) -> list[DecisionRow]:
+        """Return the decisions of an episode from a time on, at most so many."""
+        return await repository.decisions_of_episode(self._engine, name, since, limit)
+
     def snapshot(self, at: float) -> SnapshotRow:
         """Return the present state as a row, to be stored."""
         body = snapshot.dump(self._state)

@@ -11,7 +11,6 @@ import numpy as np
 from app.background import Background
 from app.exchange import Exchange
 from app.judging import Judging
-from app.requests import prompt_of
 from app.storage.batch import Entry
 
 MOST_JUDGES = 3
@@ -39,31 +38,28 @@ class Probing:
             return
         if self.rng.random() >= self.share:
             return
-        prompt, answer = self._content(exchange)
-        view = self.background.learning.view
-        costs_usd = self.judging.costs_usd(prompt, answer)
-        best = sorted(costs_usd, key=lambda judge: -view.judge_weight(judge))[:MOST_JUDGES]
+        assert exchange.answered_step is not None  # only answered requests are drawn
+        view, category = self.background.learning.view, exchange.context.category
+        costs_usd = self.judging.costs_usd(exchange, exchange.answered_step)
+        best = sorted(costs_usd, key=lambda judge: -view.stacker.separation(judge, category))[:MOST_JUDGES]
         known = {score.judge for score in exchange.scores if score.step == exchange.answered_step}
         wanted = [judge for judge in best if judge not in known]
         expected_usd = sum(costs_usd[judge] for judge in wanted)
-        if expected_usd <= view.allowance_usd - self.background.reserved_usd:
+        if best and expected_usd <= view.allowance_usd - self.background.reserved_usd:
             self.background.reserved_usd += expected_usd
-            self.background.keep(self._probe(exchange, wanted, expected_usd))
+            self.background.keep(self._probe(exchange, exchange.answered_step, wanted, expected_usd))
 
-    async def _probe(self, exchange: Exchange, judges: list[str], reserved_usd: float) -> None:
+    async def _probe(self, exchange: Exchange, step: int, judges: list[str], reserved_usd: float) -> None:
         try:
-            # Rows of its own: those of the request are stored, and a comparison may be adding to them.
-            probe = replace(exchange, rows=[])
-            prompt, answer = self._content(exchange)
-            scores = await self.judging.ask(judges, prompt, answer, step=exchange.answered_step or 0, exchange=probe)
-            for row in probe.rows:
-                row.account, row.explored = "background", True
-            entry = Entry("probe", exchange.id, self.background.clock(), {}, (*probe.rows, *scores))
-            await self.background.journal.append(entry)
+            # Lists of its own: what is in the request's is stored, and a comparison may be adding to it.
+            probe = replace(exchange, rows=list(exchange.rows), scores=list(exchange.scores))
+            stored, known = len(probe.rows), {(score.judge, score.step) for score in exchange.scores}
+            found = await self.judging.ask(judges, probe, step, explored=True)
+            rows, scores = probe.rows[stored:], [score for score in found if (score.judge, score.step) not in known]
+            for row in rows:
+                row.account = "background"
+            await self.background.journal.append(
+                Entry("probe", exchange.id, self.background.clock(), {}, (*rows, *scores))
+            )
         finally:
             self.background.reserved_usd -= reserved_usd
-
-    @staticmethod
-    def _content(exchange: Exchange) -> tuple[str, str]:
-        assert exchange.answered_step is not None  # only answered requests are drawn
-        return prompt_of(exchange.body), exchange.completions[exchange.answered_step].text

@@ -17,6 +17,7 @@ from learner.pool import Arm, ArmState
 from learner.types import (
     Call,
     Context,
+    Demonstrated,
     Event,
     JudgeScore,
     Objective,
@@ -64,7 +65,7 @@ def _event(logged: Logged, feature_version: str) -> Event | None:
         case "recorded":
             return _recorded(logged, feature_version)
         case "feedback":
-            return _rated(logged, feature_version)
+            return _rated_or_demonstrated(logged, feature_version)
 
 
 def _objective(body: dict[str, Any]) -> Objective:
@@ -103,15 +104,20 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         is_request=logged.kind == "request",
         propensity=decision.propensity,
         account=decision.key_id,
+        query_seal=decision.query_seal,
     )
 
 
-def _rated(logged: Logged, feature_version: str) -> Rated | None:
+def _rated_or_demonstrated(logged: Logged, feature_version: str) -> Rated | Demonstrated | None:
     feedback = logged.feedback
     served = served_of(logged, feature_version)
-    if feedback is None or feedback.reward is None or served is None:
+    if feedback is None or served is None:
         return None
-    return Rated(served, feedback.metric, feedback.reward, is_binary(feedback), feedback.user)
+    if feedback.seal is not None:
+        return Demonstrated(served, feedback.seal, feedback.user)
+    if feedback.reward is None:
+        return None
+    return Rated(served, feedback.metric, feedback.reward, is_binary(feedback), feedback.user, feedback.share)
 
 
 def _recorded(logged: Logged, feature_version: str) -> Recorded | None:
@@ -126,8 +132,12 @@ def _recorded(logged: Logged, feature_version: str) -> Recorded | None:
 
 
 def is_binary(feedback: FeedbackRow) -> bool:
-    """Tell a thumb, which may be pressed by mistake, from a rating, which is taken as it is."""
-    return isinstance(feedback.value, bool)
+    """Tell a thumb, which may be pressed by mistake, from a rating, which is taken as it is.
+
+    A comment's reward is read from its words, so that it says no more than a thumb. A declared metric of true and false
+    is a thumb as far as it is all or nothing; a reward in between is what the operator says that value is worth.
+    """
+    return feedback.reward in (0.0, 1.0) and (isinstance(feedback.value, bool) or feedback.metric == "comment")
 
 
 def _answered_step(decision: DecisionRow, calls: tuple[CallRow, ...]) -> int | None:
@@ -146,8 +156,9 @@ def _call(row: CallRow) -> Call:
         cost_usd=row.cost_usd,
         latency_s=row.latency_s,
         group=row.answer_group,
-        explored=row.explored,
+        explored_share=row.explored_share,
         evidence=row.evidence,
+        seal=row.seal,
     )
 
 

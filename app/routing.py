@@ -6,7 +6,7 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -21,12 +21,14 @@ from app.learning import Learning
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
-from app.requests import input_chars, is_routed, limits_of, prompt_of, query_of, upstream_body
+from app.requests import input_chars, is_routed, limits_of, query_of, upstream_body
 from app.schemas.chat import ChatRequest
+from app.seals import Seals
 from app.storage.journal import Journal
 from app.storage.tables import CallRow
 from learner.errors import NoEligibleArm
-from learner.features import Features
+from learner.features import Features, components_of
+from learner.opinions import judges_to_explore
 from learner.policy import Ask, Stop, View
 from learner.types import Context, Decision, Limits
 
@@ -41,7 +43,7 @@ class Router:
         journal: Stores what happened.
         pool: The models and their breaker.
         providers: By the `provider` of a model's entry.
-        judging: The LLM judges.
+        judging: The judges that call upstreams.
         background: Comparisons that no client waits for.
         probing: Probes, likewise.
         rng: Draws the first arm; the propensity is stored.
@@ -50,6 +52,7 @@ class Router:
         keep_content: Store prompts and answers.
         objective: Names the kind of objective that rules a key.
         budgets: What the keys may spend.
+        seals: Compare with demonstrated answers.
     """
 
     features: Features
@@ -66,6 +69,7 @@ class Router:
     keep_content: bool
     objective: Callable[[str | None], str]
     budgets: Budgets
+    seals: Seals
 
     def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
         """Decide who answers first; nothing is called yet.
@@ -79,13 +83,15 @@ class Router:
         query = query_of(body)
         view = self.learning.view
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
+        query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
         limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
         decision = self._decide(request.model, context, limits)
         return Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
-            embed=self.features.embed, started=started,
+            embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
+            reference=view.references.find(query_seal, components_of(context)),
         )  # fmt: skip
 
     def _decide(self, model: str, context: Context, limits: Limits) -> Decision:
@@ -159,7 +165,7 @@ class Router:
         """Let judges see a new answer, then stop (None) or name the next arm."""
         step = self._step(exchange)
         if self.judging.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
-            await self._judge(exchange, row, step)
+            await self._judge(exchange, row)
             step = self._step(exchange)
         if isinstance(step, Ask):
             return step.arm
@@ -171,14 +177,36 @@ class Router:
             return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
         return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
-    async def _judge(self, exchange: Exchange, row: CallRow, step: Stop | Ask) -> None:
-        prompt, answer = prompt_of(exchange.body), exchange.completions[row.step].text
-        costs = self.judging.costs_usd(prompt, answer)
-        right = step.confidence if isinstance(step, Stop) else 0.5
-        wanted = self.learning.view.wanted_judges(right, costs, exchange.limits)
+    def _wanted_judge(self, exchange: Exchange, unasked: dict[str, float]) -> str | None:
+        return self.learning.view.wanted_judge(
+            exchange.context, exchange.limits, exchange.calls, exchange.judged, unasked
+        )
+
+    async def _judge(self, exchange: Exchange, row: CallRow) -> None:
+        """Ask judges about an answer one after another, the most valuable first, until none is worth it."""
+        unasked = self.judging.costs_usd(exchange, row.step)
+        await self._ask_judges(exchange, row, [j for j in self.judging.always if j in unasked], unasked)
+        while judge := self._wanted_judge(exchange, unasked):
+            await self._ask_judges(exchange, row, [judge], unasked)
+        if exchange.limits.explore:
+            view = self.learning.view
+            explored = judges_to_explore(unasked, view.stacker.heard, view.allowance_usd, self.rng)
+            await self._ask_judges(exchange, row, explored, unasked, explored=True)
+
+    async def _ask_judges(
+        self,
+        exchange: Exchange,
+        row: CallRow,
+        judges: Sequence[str],
+        unasked: dict[str, float],
+        *,
+        explored: bool = False,
+    ) -> None:
+        for judge in judges:
+            del unasked[judge]
         began = time.perf_counter()
         try:
-            exchange.scores += await self.judging.ask(wanted, prompt, answer, step=row.step, exchange=exchange)
+            exchange.scores += await self.judging.ask(judges, exchange, row.step, explored=explored)
         finally:
             exchange.upstream_s += time.perf_counter() - began
 
@@ -260,7 +288,7 @@ def pinned(model: str, view: View, context: Context, lambda_: float) -> Decision
     costs_usd = {model: float(view.cost.predict(context)[view.index(model)])} if known else {}
     return Decision(
         arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
-        lambda_=lambda_, stage="pinned", explored=False, policy_version=view.parameters.name, category="",
+        lambda_=lambda_, stage="pinned", explored_share=None, policy_version=view.parameters.name, category="",
     )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ from app.providers.fake import FakeProvider
 from app.providers.openai_compatible import OpenAICompatibleProvider
 from app.registry import Registry
 from app.routing import Router
+from app.seals import Seals
+from app.sentiment import open_sentiment
 from app.settings import Environment, Settings
 from app.storage import repository
 from app.storage.engine import database_url, hold, open_engine
@@ -119,6 +121,7 @@ async def open_service(
         StorageUnavailable: the database cannot be reached or written.
         NewerDatabase: a later version has migrated it.
         DatabaseHeld: another process serves from it.
+        ConfigError: comments are to be scored, and the extra that does it is missing.
     """
     async with AsyncExitStack() as stack:
         engine = _open_database(settings, environment, stack)
@@ -160,17 +163,23 @@ def _wire(
     objectives = Objectives(journal)
     budgets = Budgets()
     keys = Keys(environment.admin_key, journal, budgets)
+    seals = Seals.open(environment.data_dir)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
     router = Router(
         learning.features, learning, journal, pool, calling, judging,
         background, probing, first_arm, time.time, timeout_s, keep_content,
-        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets,
+        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals,
+    )  # fmt: skip
+    given = settings.feedback
+    feedback = Feedback(
+        learning, journal, settings.metrics, time.time, keep_content, given.window_days, seals,
+        open_sentiment() if given.comment_sentiment else None,
     )  # fmt: skip
     return Service(
         settings, environment, engine, journal, learning, pool, router,
-        Feedback(learning, journal, settings.metrics, time.time, keep_content), objectives,
+        feedback, objectives,
         Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
         keys, budgets, learning.features.version,
     )  # fmt: skip

@@ -42,19 +42,42 @@ class Storage(Strict):
     """True: keep prompts, answers, comments and demonstrations."""
 
 
-class Judge(Strict):
-    """An LLM that scores answers, besides the built-in judges."""
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ModelJudgeEntry(Strict):
+    """A judge that asks one model of the pool."""
 
     id: Name
-    kind: Literal["llm"]
+    kind: Literal["llm", "pairwise", "cross"]
+    """`llm` scores an answer, `pairwise` compares two that differ, `cross` answers by itself and is compared."""
     model: Name
     """Id of a model of the pool."""
+    timeout_s: Seconds | None = None
+    """Seconds for one reply; as for upstreams where none is given."""
+    always: bool = False
+    """True: ask about every answer, whatever the opinion is worth."""
+
+
+class SelfJudgeEntry(Strict):
+    """A judge that asks whichever model gave the answer whether it is true."""
+
+    id: Name
+    kind: Literal["self"]
+    timeout_s: Seconds | None = None
+    """Seconds for one reply; as for upstreams where none is given."""
+    always: bool = False
+    """True: ask about every answer, whatever the opinion is worth."""
+
+
+JudgeEntry = Annotated[ModelJudgeEntry | SelfJudgeEntry, Field(discriminator="kind")]
+"""A judge that calls upstreams, besides the built-in ones."""
 
 
 class Timeouts(Strict):
     """How long the service waits."""
 
-    upstream_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    upstream_s: Seconds = 60.0
     """Seconds for one upstream call."""
 
 
@@ -66,9 +89,13 @@ class Exploration(Strict):
     max_usd_per_day: NonNegativeUsd = 5.0
 
 
-class FeedbackSection(Strict):
-    """What feedback is held against."""
+class Feedback(Strict):
+    """What becomes of feedback, and what it is held against."""
 
+    window_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """How long after an answer feedback on it is accepted."""
+    comment_sentiment: bool = False
+    """True: a clearly friendly or unfriendly comment counts as a thumb (extra `sentiment`)."""
     probe_share: UnitInterval = 0.005
     """Share of the answers that the best judges are shown in the background, drawn at random."""
 
@@ -86,17 +113,17 @@ class Settings(Strict):
     objective: Objective = TradeoffObjective(kind="tradeoff", usd_per_point=0.0001)
     models: Many[ModelEntry] = ()
     """The pool; further models may be registered while the service runs."""
-    judges: Many[Judge] = ()
+    judges: Many[JudgeEntry] = ()
     timeouts: Timeouts = Timeouts()
     exploration: Exploration = Exploration()
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""
-    feedback: FeedbackSection = FeedbackSection()
+    feedback: Feedback = Feedback()
     embedding: Embedding | None = None
 
     @model_validator(mode="after")
     def _hang_together(self) -> Self:
-        judges = [(judge.id, judge.model) for judge in self.judges]
+        judges = [(judge.id, getattr(judge, "model", None)) for judge in self.judges]
         if found := list(contradictions([model.id for model in self.models], judges)):
             raise located(found)
         return self
@@ -107,7 +134,7 @@ def contradictions(model_ids: Sequence[Any], judges: Sequence[tuple[Any, Any]]) 
 
     Args:
         model_ids: Id of each model, in order; None where it is unknown.
-        judges: Id and model of each judge, in order; None where it is unknown.
+        judges: Id and model of each judge, in order; None where it is unknown, or a judge has none.
 
     Yields:
         Place, value, and what it should be.

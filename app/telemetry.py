@@ -45,6 +45,8 @@ class Metrics:
     honest: Gauge = field(init=False)
     damped: Gauge = field(init=False)
     distrusted: Gauge = field(init=False)
+    judge_weight: Gauge = field(init=False)
+    judge_ece: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         r = self.registry
@@ -65,6 +67,8 @@ class Metrics:
         self.honest = Gauge("headrace_model_honest_quality", "Quality of a model's answers", ["model"], registry=r)
         self.damped = Gauge("headrace_ratings_damped", "Ratings that counted for less than one", ["by"], registry=r)
         self.distrusted = Gauge("headrace_raters_distrusted", "Who rates against all else", ["by"], registry=r)
+        self.judge_weight = Gauge("headrace_judge_weight", "How far a judge is believed", ["judge"], registry=r)
+        self.judge_ece = Gauge("headrace_judge_ece", "Calibration error of a judge's scores", ["judge"], registry=r)
 
     def answered(self, *, model: str, stage: str, seconds: float, overhead_ms: float) -> None:
         """Count one answered request."""
@@ -82,6 +86,7 @@ class Metrics:
         models: Iterable[tuple[str, float, float]],
         honest: Mapping[str, float],
         raters: Mapping[str, Mapping[str, int]],
+        judges: Iterable[tuple[str, float, float]],
     ) -> bytes:
         """Return the exposition text after bringing the gauges up to date."""
         self.lambda_.set(lambda_)
@@ -97,4 +102,7 @@ class Metrics:
         for kind, counted in raters.items():
             self.damped.labels(kind).set(counted["damped"] + counted["bursts"])
             self.distrusted.labels(kind).set(counted["distrusted"])
+        for judge, weight, ece in judges:
+            self.judge_weight.labels(judge).set(weight)
+            self.judge_ece.labels(judge).set(ece)
         return generate_latest(self.registry)

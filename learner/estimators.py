@@ -130,7 +130,7 @@ class BayesianLogistic(base.Classifier):
     prior mean says what a weight is believed to be before any label; forgetting widens Σ by 1/γ, up to the prior's.
 
     Args:
-        prior_variance: Variance of every weight before any label, > 0.
+        prior_variance: Variance of every weight before any label, > 0, unless `resize` says otherwise.
         gamma: Forgetting per observation, in (0, 1].
     """
 
@@ -140,19 +140,34 @@ class BayesianLogistic(base.Classifier):
         self.columns = Columns()
         self.covariance: FloatArray = np.zeros((0, 0))
         self.mean: FloatArray = np.zeros(0)
+        self.prior_variances: FloatArray = np.zeros(0)
 
-    def resize(self, prior_means: FloatArray) -> None:
-        """Grow to the features of `prior_means`; weights beyond the present ones start there."""
+    def resize(self, prior_means: FloatArray, prior_variances: FloatArray | None = None) -> None:
+        """Grow to the features of `prior_means`; weights beyond the present ones start there.
+
+        Args:
+            prior_means: Of all features, shape (d,).
+            prior_variances: Where they are not all `prior_variance`, shape (d,).
+        """
         old, size = len(self.mean), len(prior_means)
         if size > old:
-            covariance = np.eye(size) * self.prior_variance
+            variances = np.full(size, self.prior_variance) if prior_variances is None else prior_variances
+            covariance = np.diag(variances)
             covariance[:old, :old] = self.covariance
             self.covariance, self.mean = covariance, np.append(self.mean, prior_means[old:])
+            self.prior_variances = variances
 
-    def update(self, x: FloatArray, y: float, weight: float = 1.0) -> None:
-        """Take in one label y in [0, 1], or about there where it was corrected for known errors, of a weight ≥ 0."""
+    def update(self, x: FloatArray, y: float, *, offset: float = 0.0, weight: float = 1.0) -> None:
+        """Take in one label y in [0, 1], or about there where it was corrected for known errors.
+
+        Args:
+            x: Features, shape (d,).
+            y: The label.
+            offset: Log-odds that another model gives and this one adds to.
+            weight: What the label counts for, ≥ 0.
+        """
         self._forget()
-        p = sigmoid(float(self.mean @ x))
+        p = sigmoid(offset + float(self.mean @ x))
         direction = self.covariance @ x
         slope = weight * max(p * (1.0 - p), 1e-4)
         self.covariance -= square(direction) * (slope / (1.0 + slope * float(x @ direction)))
@@ -161,7 +176,7 @@ class BayesianLogistic(base.Classifier):
     def _forget(self) -> None:
         if self.gamma < 1.0:
             # Scaling rows and columns keeps the matrix positive definite, and no variance passes the prior's.
-            grow = np.minimum(1.0 / self.gamma, self.prior_variance / np.maximum(self.covariance.diagonal(), 1e-12))
+            grow = np.minimum(1.0 / self.gamma, self.prior_variances / np.maximum(self.covariance.diagonal(), 1e-12))
             scale = np.sqrt(np.maximum(grow, 1.0))
             self.covariance *= scale[:, None] * scale
 

@@ -1,7 +1,9 @@
 """From utilities to a draw whose propensity is true, and what exploration may cost.
 
-The first arm is always drawn from a distribution: a sharp softmax over the utilities, mixed with a small share ε for
-every arm worth exploring. The stored propensity is the probability of the arm under exactly this distribution.
+The first arm is always drawn from a distribution: a sharp softmax over the utilities, mixed with a share for every arm
+worth exploring. Where answers can be compared, comparisons in the background teach most, and that share is small. Where
+they cannot, only the answer that was served is ever rated: there an arm is tried as often as it may be the best
+(Thompson 1933). The stored propensity is the probability of the arm under exactly this distribution.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ DAY_S = 86_400.0
 # Costs are known only after they were spent: this much of the share is planned with.
 MARGIN = 0.9
 LEAST_USD = 1e-12
+# Logistic beliefs of this scale have a standard deviation of 1.
+LOGISTIC_SCALE = math.sqrt(3.0) / math.pi
+LEAST_DEVIATION = 1e-3
+# What is left for the preferred arm keeps importance weights below 50.
+MOST_TRIALS = 0.98
+POINTS = 65
 
 
 def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatArray) -> FloatArray:
@@ -81,6 +89,64 @@ def floors_for(
     cost = float(share @ extra)
     floors: FloatArray = share * min(1.0, allowance_usd / max(cost, 1e-12))
     return floors
+
+
+def trial_floors(
+    *, utilities: FloatArray, deviations: FloatArray, extra_usd: FloatArray, allowance_usd: float
+) -> FloatArray:
+    """Share exploration among arms as often as each may be the best; those that cost extra, as the allowance pays.
+
+    Args:
+        utilities: Expected utility of each arm, shape (k,).
+        deviations: Its standard deviation, shape (k,).
+        extra_usd: What a try of each arm costs, USD ≥ 0, shape (k,); see `extra_usd`.
+        allowance_usd: Expected extra cost allowed per request, USD ≥ 0.
+
+    Returns:
+        Floors, shape (k,), sum < 1; expected extra cost ≤ `allowance_usd`.
+    """
+    share = MOST_TRIALS * best_probabilities(utilities, deviations)
+    paid = min(1.0, allowance_usd / max(float(share @ extra_usd), LEAST_USD))
+    floors: FloatArray = np.where(extra_usd > 0.0, paid * share, share)
+    return floors
+
+
+def best_probabilities(means: FloatArray, deviations: FloatArray) -> FloatArray:
+    """Return how probable each of several independent unknowns is to be the largest, shape (k,), sum 1.
+
+    The unknowns are taken as logistic, so that ∫ f_i Π F_j is a sum over elementary functions; 65 points.
+
+    Args:
+        means: Expectations, shape (k,).
+        deviations: Standard deviations, shape (k,).
+    """
+    scale = LOGISTIC_SCALE * np.maximum(deviations, LEAST_DEVIATION)
+    # Below the best one's own lower end nothing is ever the largest.
+    best = int(means.argmax())
+    points = np.linspace(means[best] - 8.0 * scale[best], (means + 12.0 * scale).max(), POINTS)
+    below = 1.0 / (1.0 + np.exp(-np.clip((points - means[:, None]) / scale[:, None], -500.0, 500.0)))
+    density = below * (1.0 - below) / scale[:, None]
+    others = np.log(np.maximum(below, 1e-300))
+    mass = (density * np.exp(others.sum(axis=0) - others)).sum(axis=1)
+    shares: FloatArray = mass / mass.sum()
+    return shares
+
+
+def extra_usd(*, values: FloatArray, costs_usd: FloatArray, lambda_: float) -> FloatArray:
+    """Return what a try of each arm costs, USD ≥ 0, shape (k,): the utility it gives up, and never more than its bill.
+
+    A dear arm that is worth nearly as much as the preferred one costs nearly nothing to try, whatever its bill: λ says
+    what the better answer is worth.
+
+    Args:
+        values: Expected utility of each arm, shape (k,).
+        costs_usd: Expected cost of each, shape (k,).
+        lambda_: Quality per USD.
+    """
+    best = int(values.argmax())
+    given_up = (values[best] - values) / max(lambda_, 1e-9)
+    extra: FloatArray = np.maximum(np.minimum(costs_usd - costs_usd[best], given_up), 0.0)
+    return extra
 
 
 @dataclass(slots=True)

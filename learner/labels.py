@@ -89,8 +89,7 @@ def rated_labels(
     if answers.after is not None:
         taken = before + weight * (belief - before)
         told = answers.after.told(answers.groups[at], min(max(taken, 0.005), 0.995))
-        trust = UNLABELLED_WEIGHT + weight * (counted / weight - UNLABELLED_WEIGHT)
-        labels = to_labels(answered.arms, answers.quality, told, trust=trust)
+        labels = to_labels(answered.arms, answers.quality, told, trust=trust_of(weight, of=counted / weight))
     return RatedLabels(
         arm=arm,
         expected=own,
@@ -98,9 +97,14 @@ def rated_labels(
         prior_logit=answered.prior_logits[at],
         value=rates.unflipped(rated.reward) if rated.is_binary else rated.reward,
         weight=counted,
-        moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at])) - own,
+        moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at], rated.served.context.category)) - own,
         labels=labels,
     )
+
+
+def trust_of(weight: float, of: float = 1.0) -> float:
+    """Return how far labels count of which a share is a rating's, worth `of` by itself, and the rest is agreement's."""
+    return UNLABELLED_WEIGHT + weight * (of - UNLABELLED_WEIGHT)
 
 
 def believed(rated: Rated, before: float, rates: Rates) -> float:

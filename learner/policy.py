@@ -7,6 +7,7 @@ same view, context, limits and generator give the same decision. `decide` choose
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,15 +17,31 @@ from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
 from learner.estimators import logit, sigmoid
-from learner.exploration import TEMPERATURE, draw, floors_for, mix_with_floor, shadow_arms
+from learner.exploration import (
+    LEAST_USD,
+    TEMPERATURE,
+    draw,
+    extra_usd,
+    floors_for,
+    mix_with_floor,
+    shadow_arms,
+    trial_floors,
+)
 from learner.joint import JointView
-from learner.judges import StackerView, features_of, worth_usd
+from learner.judges import features_of
+from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
 from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
+from learner.references import ReferencesView
+from learner.stacker import StackerView, opinions_in
 from learner.taxonomy import Taxonomy
 from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
 LEAST_COMPARABLE = 0.25
+# Evidence against an answer, in nats, from which on it is not served only in order to be rated.
+TRIAL_FAILED = -1.0
+# Log-odds by which an answer is as good as known to be right or wrong.
+CERTAIN = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,7 @@ class Answered:
         if len(self.arms) > 1 and answers.is_comparable:
             partition = answers.joint.partition(quality, answers.groups, answers.evidence)
             return float(partition.of_answers[at])
-        if any(name.startswith("judge:") for name in self.features[at]):
+        if opinions_in(self.features[at]):
             return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
         return None
 
@@ -84,6 +101,12 @@ class Answered:
     def right(self) -> FloatArray:
         """Calibrated probability that each answer is good, shape (r,)."""
         return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
+
+    def told(self, odds: float) -> Answered:
+        """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
+        evidence = self.answers.evidence.copy()
+        evidence[-1] += odds
+        return replace(self, answers=replace(self.answers, evidence=evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +133,7 @@ class View:
     allowance_usd: float
     request_usd: float
     parameters: Parameters
+    references: ReferencesView
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""
@@ -166,7 +190,8 @@ class View:
         prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
-        floors = self._floors(values, belief, prospects, kept, limits)
+        extra = extra_usd(values=values, costs_usd=prospects.cost_usd[kept], lambda_=prospects.lambda_)
+        floors = self._floors(values, extra, belief, prospects, kept, limits)
         probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
         drawn = draw(probabilities, rng)
         scores = values.tolist()
@@ -181,7 +206,7 @@ class View:
             costs_usd=dict(zip(ids, prospects.cost_usd[kept].tolist(), strict=True)),
             lambda_=prospects.lambda_,
             stage=stage_of(belief, explored),
-            explored=explored,
+            explored_share=float(extra[drawn] / max(prospects.cost_usd[kept[drawn]], LEAST_USD)) if explored else None,
             policy_version=self.parameters.name,
             category=self.taxonomy.names[int(context.categories.argmax())],
         )
@@ -198,14 +223,27 @@ class View:
         return kept
 
     def _floors(
-        self, values: FloatArray, belief: Belief, prospects: Prospects, kept: list[int], limits: Limits
+        self,
+        values: FloatArray,
+        extra: FloatArray,
+        belief: Belief,
+        prospects: Prospects,
+        kept: list[int],
+        limits: Limits,
     ) -> FloatArray:
         if not limits.explore or len(kept) < 2:
             return np.zeros(len(kept))
-        cost = prospects.cost_usd[kept]
+        cost, deviations = prospects.cost_usd[kept], np.sqrt(belief.variance[kept])
+        if prospects.comparable < LEAST_COMPARABLE:
+            return trial_floors(
+                utilities=belief.mean[kept] - prospects.lambda_ * cost,
+                deviations=deviations,
+                extra_usd=extra,
+                allowance_usd=min(self.allowance_usd, self.request_usd),
+            )
         return floors_for(
             extra_usd=cost - cost[int(values.argmax())],
-            uncertainty=np.sqrt(belief.variance[kept]),
+            uncertainty=deviations,
             allowance_usd=min(self.allowance_usd, 0.02 * self.request_usd),
             most=0.05,
         )
@@ -242,7 +280,7 @@ class View:
             )
             for call, tokens in zip(done, expected, strict=True)
         )
-        evidence = np.array([self.stacker.evidence(f) for f in features])
+        evidence = np.array([self.stacker.evidence(f, context.category) for f in features])
         answers = Answers.of(
             arms,
             [call.group for call in done],
@@ -267,34 +305,66 @@ class View:
         answered = self.answered(context, calls, scores, quality)
         best, right = answered.answers.best, answered.right
         stop = Stop(answered.steps[best], float(right[best]))
-        if limits.depth is not None and len(answered.arms) >= limits.depth:
+        if self._is_good_trial(calls, answered.answers):
             return stop
         prospects = self.prospects(context, limits, quality)
-        rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
-        spent = sum(call.cost_usd for call in calls)
-        if limits.max_cost_usd is not None:
-            rest = [i for i in rest if spent + prospects.cost_usd[i] <= limits.max_cost_usd]
-        if len(answered.arms) >= prospects.depth or not rest:
+        rest = self._rest(answered, prospects, limits, calls)
+        if not rest:
             return stop
         stay, values = next_values(prospects, answered.answers, right, rest)
         gain = float(values.max() - stay)
         return Ask(self.arms[rest[int(values.argmax())]].id, gain) if gain > prospects.margin else stop
 
-    def wanted_judges(self, right: float, costs_usd: Mapping[str, float], limits: Limits) -> list[str]:
-        """Return the judges whose opinion on an answer is worth more than it costs.
+    @staticmethod
+    def _is_good_trial(calls: Sequence[Call], answers: Answers) -> bool:
+        """Tell whether the only answer was asked for to be rated, which it can be only if it is served.
+
+        An answer that can be compared is not served for that: agreement tells more than a rating. Nor is one that its
+        own evidence speaks against.
+        """
+        is_trial = len(calls) == 1 and calls[0].explored_share is not None and not answers.is_comparable
+        return is_trial and float(answers.evidence[0]) > TRIAL_FAILED
+
+    def _rest(self, answered: Answered, prospects: Prospects, limits: Limits, calls: Sequence[Call]) -> list[int]:
+        """Return the arms that may still be asked."""
+        if len(answered.arms) >= prospects.depth:
+            return []
+        rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
+        if limits.max_cost_usd is None:
+            return rest
+        left = limits.max_cost_usd - sum(call.cost_usd for call in calls)
+        return [i for i in rest if prospects.cost_usd[i] <= left]
+
+    def wanted_judge(
+        self,
+        context: Context,
+        limits: Limits,
+        calls: Sequence[Call],
+        scores: Sequence[JudgeScore],
+        costs_usd: Mapping[str, float],
+    ) -> str | None:
+        """Return the judge to ask about the newest answer; None where no opinion is worth its price and the delay.
 
         Args:
-            right: Present probability that the answer is good.
-            costs_usd: Price of one opinion of each judge.
-            limits: The request's limits (its dial scales λ).
+            context: Features of the query.
+            limits: The request's limits.
+            calls: All calls of the request so far, the last answer being the one to judge.
+            scores: The judges' scores so far.
+            costs_usd: Price of one opinion of each judge that was not asked about this answer yet.
         """
-        price = self.price(limits)
-        weights = {j: self.judge_weight(j) for j in costs_usd}
-        return [j for j, usd in costs_usd.items() if worth_usd(p=right, weight=weights[j], lambda_=price) > usd]
-
-    def judge_weight(self, judge: str) -> float:
-        """Return a judge's weight in the stacker."""
-        return self.stacker.weights.get(f"judge:{judge}", 0.5)
+        if not costs_usd:
+            return None
+        quality = self._sharpened(self.quality.mean(context))
+        answered = self.answered(context, calls, scores, quality)
+        prospects = self.prospects(context, limits, quality)
+        rest = self._rest(answered, prospects, limits, calls)
+        bad, now, good = (prospect(answered.told(odds), prospects, rest) for odds in (-CERTAIN, 0.0, CERTAIN))
+        return most_wanted(
+            Doubt(bad, now, good),
+            {judge: self.stacker.separation(judge, context.category) for judge in costs_usd},
+            {judge: prospects.lambda_ * usd for judge, usd in costs_usd.items()},
+            prospects.margin,
+        )
 
     def shadows(
         self,
@@ -319,6 +389,13 @@ class View:
         chosen = shadow_arms(costs, worth, allowance_usd=budget, most=self.parameters.shadow_arms)
         # A comparison of fewer than three answers says little about who is right.
         return [self.arms[i].id for i in chosen] if len(chosen) + len(asked) >= 3 else []
+
+
+def prospect(answered: Answered, prospects: Prospects, rest: Sequence[int]) -> Prospect:
+    """Return what could be done with the newest answer of a request."""
+    right = answered.right
+    going_on = float(next_values(prospects, answered.answers, right, rest)[1].max()) if rest else -math.inf
+    return Prospect(float(right[-1]), float(right[:-1].max(initial=0.0)), going_on)
 
 
 def stage_of(belief: Belief, explored: bool) -> Stage:

@@ -31,6 +31,7 @@ POOL_PRIOR_QUALITY = 0.6
 QUALITY_PER_PRICE_DECADE = 0.08
 NOISE_VARIANCE = 0.2
 RIDGE_PRECISION = 20.0
+LEVELLINGS = 2
 FAMILIAR = 0.5
 GATE_PRIOR_LOGIT = (-2.0, -1.0)
 GATE_BOUND = 6.0
@@ -245,10 +246,24 @@ class Quality:
         count, total = self.count.sum(axis=1), self.total.sum(axis=1)
         pool = (float(total.sum()) + 2.0 * POOL_PRIOR_QUALITY) / (float(count.sum()) + 2.0)
         low, high = self._bounds
-        prior = np.minimum(np.maximum(pool + self._tilts, low), high)
+        lead = self._strength * np.minimum(np.maximum(pool + self._tilts, low), high)
         count += self._strength
+        means = (total + lead) / count
+        for _ in range(LEVELLINGS):
+            means = (total - self.count @ self._ease(means) + lead) / count
         # Labels may leave [0, 1]; what is believed may not.
-        return np.minimum(np.maximum((total + self._strength * prior) / count, 0.01), 0.99), count
+        return np.minimum(np.maximum(means, 0.01), 0.99), count
+
+    def _ease(self, means: FloatArray) -> FloatArray:
+        """How much better arms do in each category than their means say, shape (k,), 0 on average.
+
+        Arms are not asked in all categories alike, least of all those that are tried where others are weak: what is
+        easy for all must not be taken for the merit of one (a two-way layout, fitted by alternating least squares).
+        """
+        seen = self.count.sum(axis=0)
+        ease = (self.total.sum(axis=0) - means @ self.count) / (seen + SHIFT_PRIOR_COUNT)
+        levelled: FloatArray = ease - float(seen @ ease) / max(float(seen.sum()), 1.0)
+        return levelled
 
     def _shifts(self, means: FloatArray) -> FloatArray:
         """How much easier each category is for the whole pool, as a factor of the odds, shape (k,)."""

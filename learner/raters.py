@@ -45,12 +45,15 @@ class Rater:
     at_s: float = 0.0
     labels: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def press(self, *, likelihood: float | None, at_s: float) -> None:
-        """Take in one thumb that an honest rater would have pressed with this probability; None where nothing tells."""
+    def press(self, *, likelihood: float | None, at_s: float, share: float) -> None:
+        """Take in a share of one thumb that an honest rater would have pressed with this probability.
+
+        None where nothing tells of that.
+        """
         if likelihood is not None:
             moved = TRUST_PRIOR + TRUST_KEPT * (self.trust - TRUST_PRIOR) + math.log(2.0 * likelihood)
             self.trust = min(max(moved, LEAST_TRUST), MOST_TRUST)
-        self.recent = 1.0 + self.recent * math.exp(-max(at_s - self.at_s, 0.0) / BURST_S)
+        self.recent = share + self.recent * math.exp(-max(at_s - self.at_s, 0.0) / BURST_S)
         self.at_s = max(at_s, self.at_s)
 
     def weighs(self, arm: int, age: float) -> float:
@@ -84,7 +87,14 @@ class Raters:
         return np.array([rater.weighs(arm, float(ages[arm])) for arm in arms])
 
     def weigh(
-        self, name: str, own: FloatArray, evidence: FloatArray, *, likelihood: float | None, at_s: float
+        self,
+        name: str,
+        own: FloatArray,
+        evidence: FloatArray,
+        *,
+        likelihood: float | None,
+        at_s: float,
+        share: float = 1.0,
     ) -> float:
         """Return the weight in [0, 1] of one more thumb of a known rater.
 
@@ -94,9 +104,10 @@ class Raters:
             evidence: What all that is known of these arms weighs, the prior included, shape (r,).
             likelihood: Probability that an honest rater would have pressed this thumb; None where nothing tells.
             at_s: When, in unix seconds.
+            share: One through the number of answers that the thumb is about.
         """
         rater = self.known[name]
-        rater.press(likelihood=likelihood, at_s=at_s)
+        rater.press(likelihood=likelihood, at_s=at_s, share=share)
         allowed = FREE_LABELS + FAIR / (1 + self.others) * sigmoid(rater.trust) * evidence
         weight = max(float(np.minimum(allowed - own, 2.0 * (1.0 - own / allowed)).min()), 0.0)
         # Where nobody else rates there is nobody to protect from a batch.

@@ -1,216 +1,69 @@
-"""Everything that is known of ratings as such: how they come about, whose they are, and what they are held against.
+"""What has been said of one answer, and which of it stands.
 
-One part per concept: the channel, users and keys, honest quality, probes. The state tells them what was served, probed
-and rated; they say how much one more rating counts.
+An answer may get a thumb, then a rating, then the outcome that the operator measures, each of them corrected later.
+What stands is a function of the last value of every metric, in whatever order they came.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import numpy as np
+from learner.quality import UNLABELLED, Label
 
-from learner.channel import Channel, Rates
-from learner.honest import HonestQuality
-from learner.labels import believed
-from learner.lessons import Lesson
-from learner.policy import Answered
-from learner.probes import Probes
-from learner.quality import GAMMA
-from learner.raters import LEAST_WEIGHT, MOST_OWN, Raters, likelihood_of, rater_id
-from learner.types import FloatArray, Rated, Served
+DEMONSTRATION = "demonstration"
+RANKS = {"comment": 0, "thumbs": 1, "rating": 2, DEMONSTRATION: 4}
+DECLARED_RANK = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One rating before it is learned.
+class Rating:
+    """The last value of one metric.
 
     Args:
-        rated: The rating.
-        arm: Whose answer it is on.
-        arms: All arms that it labels.
-        apart: Probability that the answer is good, before the rating and apart from what is believed of any model; None
-            where nothing else tells.
-        after: The same after it, taken at its full weight.
-        rates: How thumbs come about there.
+        reward: In [0, 1].
+        is_binary: Whether it is a thumb, which may be pressed by mistake.
+        share: One through the number of answers of the episode that was rated; None where the answer itself was.
     """
 
-    rated: Rated
-    arm: int
-    arms: Sequence[int]
-    apart: float | None
-    after: float
-    rates: Rates
-
-    @classmethod
-    def of(cls, rated: Rated, answered: Answered, rates: Rates, at: int) -> Heard:
-        """Collect what is known when a rating of answer `at` comes in."""
-        before = float(answered.right[at])
-        arms = answered.arms if answered.answers.after is not None else answered.arms[at : at + 1]
-        after = believed(rated, before, rates)
-        return cls(rated, answered.arms[at], arms, answered.apart(at), after, rates)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it speaks for the answer."""
-        return self.rated.reward >= 0.5
-
-    def likelihood(self, quality: float) -> float:
-        """Probability that an honest rater would have said this; a rating is read as its side of the middle.
-
-        Where nothing tells of this answer, the model's quality over all queries does: a category is moved too easily.
-        """
-        p = quality if self.apart is None else self.apart
-        return likelihood_of(self.rates if self.rated.is_binary else Rates(), p, is_up=self.is_up)
+    reward: float
+    is_binary: bool
+    share: float | None = None
 
 
-@dataclass(slots=True)
-class Ratings:
-    """The mutable parts.
+def standing(ratings: Mapping[tuple[str, bool], Rating]) -> Rating | None:
+    """Return what stands of all that was said of an answer; None where nothing was.
+
+    What was said of the answer itself stands before what was said of its episode; then a demonstration before declared
+    metrics, these before a rating, a thumb and a comment. Several declared metrics stand together, as their mean.
 
     Args:
-        ages: Labels that each arm has seen, shape (m,): the clock by which labels are forgotten.
-        unsupported: Ratings that counted for nothing since they pushed away from what the probes support.
+        ratings: By metric, and whether it is the episode that was rated.
     """
-
-    channel: Channel = field(default_factory=Channel)
-    users: Raters = field(default_factory=Raters)
-    keys: Raters = field(default_factory=Raters)
-    honest: HonestQuality = field(default_factory=HonestQuality)
-    probes: Probes = field(default_factory=Probes)
-    ages: FloatArray = field(default_factory=lambda: np.zeros(0))
-    unsupported: int = 0
-
-    def make_room(self, arms: int, categories: int) -> None:
-        """Grow to this many arms and categories."""
-        self.ages = np.pad(self.ages, (0, max(arms - len(self.ages), 0)))
-        self.channel.set_categories(categories)
-        self.honest.make_room(arms, categories)
-        self.probes.make_room(arms)
-
-    # -- before anybody rates -------------------------------------------------------------------------------------
-
-    def serve(self, event: Served, lesson: Lesson, answered: Answered) -> None:
-        """Take in what is believed of an answer when it is served."""
-        at = served_at(event, answered)
-        if at is None:
-            return
-        lesson.seen = float(answered.right[at])
-        self.channel.serve(event.context)
-        self.honest.serve(answered.arms[at], event.context, lesson.seen)
-        self._inform(event, lesson, answered.apart(at))
-
-    def tell(self, event: Served, lesson: Lesson, answered: Answered) -> None:
-        """Revise what an answer is taken for that nobody has rated yet, now that more is known of it."""
-        at = served_at(event, answered)
-        if at is not None and lesson.seen is not None and lesson.rating is None:
-            self._inform(event, lesson, answered.apart(at))
-
-    def _inform(self, event: Served, lesson: Lesson, p: float | None) -> None:
-        if p is not None:
-            self.channel.see(event.context, p, lesson.apart)
-            lesson.apart = p
-
-    def probe(self, event: Served, lesson: Lesson, answered: Answered) -> None:
-        """Take in what the best judges say of an answer drawn at random."""
-        self.tell(event, lesson, answered)
-        at = served_at(event, answered)
-        p = answered.apart(at) if at is not None else None
-        if at is not None and p is not None:
-            self.probes.observe(answered.arms[at], p)
-
-    # -- when somebody does ---------------------------------------------------------------------------------------
-
-    def weight(
-        self,
-        rated: Rated,
-        lesson: Lesson,
-        answered: Answered,
-        rates: Rates,
-        quality: tuple[FloatArray, FloatArray],
-        at_s: float,
-    ) -> float | None:
-        """Return what a rating counts for, in [0, 1], and learn from it how ratings come about.
-
-        Args:
-            rated: The rating; one that corrects an earlier one counts for what that did.
-            lesson: What its inference has taught so far.
-            answered: The answers.
-            rates: How thumbs come about on such queries.
-            quality: Each arm's quality, and the observations behind it incl. the prior, shape (m,) each.
-            at_s: When it came, in unix seconds.
-
-        Returns:
-            The weight; None where no arm gave the answer.
-        """
-        at = served_at(rated.served, answered)
-        if lesson.rating is not None or at is None:
-            return lesson.rating[2] if lesson.rating is not None else None
-        heard, (means, counts) = Heard.of(rated, answered, rates, at), quality
-        weight = self._allowed(heard, means, counts, at_s) * self._supported(heard, means)
-        if weight > 0.0:
-            self._learn(heard, weight, lesson)
-        return weight
-
-    def _allowed(self, heard: Heard, means: FloatArray, counts: FloatArray, at_s: float) -> float:
-        """Return what its user and its key may still count for; too little to be learned is nothing."""
-        said = self._raters(heard.rated)
-        weight = 1.0
-        for raters, name in said:
-            own = raters.labels(name, heard.arms, self.ages)
-            evidence = counts[list(heard.arms)]
-            # What they have taught themselves speaks neither for nor against them.
-            is_told = heard.apart is not None or (own < MOST_OWN * evidence).all()
-            likelihood = heard.likelihood(float(means[heard.arm])) if is_told else None
-            weight = min(weight, raters.weigh(name, own, evidence, likelihood=likelihood, at_s=at_s))
-        if weight < LEAST_WEIGHT:
-            return 0.0
-        for raters, name in said:
-            raters.count(name, heard.arms, weight, self.ages)
-        return weight
-
-    def _raters(self, rated: Rated) -> list[tuple[Raters, str]]:
-        """Return who stands behind a rating, as user and as key; who has no name belongs to the crowd."""
-        key = rated.served.account
-        user = None if rated.user is None or rated.user == key else rater_id(rated.user, key)
-        self.users.has_crowd |= user is None
-        self.keys.has_crowd |= key is None
-        return [(raters, name) for raters, name in ((self.users, user), (self.keys, key)) if name is not None]
-
-    def _supported(self, heard: Heard, means: FloatArray) -> bool:
-        allows = self.probes.allows(heard.arm, quality=float(means[heard.arm]), label=heard.after)
-        self.unsupported += not allows
-        return allows
-
-    def _learn(self, heard: Heard, weight: float, lesson: Lesson) -> None:
-        """Learn how ratings come about, and correct honest quality by one of them."""
-        rated, context = heard.rated, heard.rated.served.context
-        if lesson.seen is not None:
-            self.honest.rate(heard.arm, context, lesson.seen, self._rectifier(heard, lesson.seen), weight)
-        self.channel.rate(context, weight, is_binary=rated.is_binary)
-        if rated.is_binary and lesson.apart is not None:
-            belief = believed(rated, lesson.apart, heard.rates)
-            self.channel.press(context, weight, is_up=heard.is_up, belief=belief)
-
-    def _rectifier(self, heard: Heard, seen: float) -> float:
-        """Return what a rating adds to the belief in its answer, times the share of answers that get one."""
-        if heard.rated.is_binary:
-            return heard.rates.rectifiers(seen)[heard.is_up] * self.channel.pressed
-        return heard.rated.reward - seen
-
-    # -- forgetting -----------------------------------------------------------------------------------------------
-
-    def learned(self, arm: int) -> None:
-        """Let the clock of an arm tick with a new label."""
-        self.ages[arm] += 1.0
-
-    def forgotten(self, arm: int, kept: float) -> None:
-        """Let the clock of an arm leap where all but a share of its labels was forgotten at once."""
-        self.ages[arm] += math.log(kept) / math.log(GAMMA)
+    own = {metric: rating for (metric, of_episode), rating in ratings.items() if not of_episode}
+    said = own or {metric: rating for (metric, _), rating in ratings.items()}
+    if not said:
+        return None
+    highest = max(rank(metric) for metric in said)
+    first, *others = (said[metric] for metric in sorted(said) if rank(metric) == highest)
+    if not others:
+        return first
+    shares = [rating.share for rating in (first, *others) if rating.share is not None]
+    mean = (first.reward + sum(rating.reward for rating in others)) / (1 + len(others))
+    return Rating(mean, is_binary=False, share=min(shares, default=None))
 
 
-def served_at(event: Served, answered: Answered) -> int | None:
-    """Return which of the answers was served; None where it is none of them."""
-    return answered.steps.index(event.answered_step) if event.answered_step in answered.steps else None
+def rank(metric: str) -> int:
+    """Return how much a metric counts against others: the higher one stands."""
+    return RANKS.get(metric, DECLARED_RANK)
+
+
+def mixed(plain: Mapping[int, Label], rated: Mapping[int, Label], share: float) -> dict[int, Label]:
+    """Return labels that lie a share of the way from those without any rating to those of a rating, by arm."""
+    arms = sorted({*plain, *rated})
+    return {arm: _between(plain.get(arm, UNLABELLED), rated.get(arm, UNLABELLED), share) for arm in arms}
+
+
+def _between(plain: Label, rated: Label, share: float) -> Label:
+    before, after = (1.0 - share) * plain.weight, share * rated.weight
+    return Label(before + after, (before * plain.value + after * rated.value) / (before + after))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from learner.calibration import Calibration
 from learner.drift import DELTA, THRESHOLD
 from learner.honest import Estimate
-from learner.judges import Calibration
+from learner.jury import UNHEARD
 from learner.quality import interval
+from learner.stacker import JUDGE
 from learner.state import LearnerState
 
 MIN_OBSERVATIONS = 20
+MIN_LABELS = 50
 
 
 def report(state: LearnerState) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def report(state: LearnerState) -> dict[str, Any]:
         "agreement": {"spread": view.joint.spread, "coincidence": view.joint.coincidence},
         "context_weight": dict(zip(("familiar", "unfamiliar"), state.quality.gates(), strict=True)),
         "categories": list(state.taxonomy.names),
-        "calibration": {"ece": state.stacker.calibration.ece, "n": int(state.stacker.calibration.count.sum())},
+        "calibration": {"ece": state.stacker.calibration.ece, "n": state.stacker.calibration.n},
         "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
         "drift": state.drift.alarms,
         "channel": _channel(state),
@@ -73,13 +76,13 @@ def _models(state: LearnerState) -> dict[str, Any]:
 
 def _honest(state: LearnerState, arm: int) -> dict[str, Any] | None:
     """Describe the quality of the answers that an arm gave, overall and by category; None where it gave none."""
-    honest, names = state.ratings.honest, state.taxonomy.names
-    rated = state.ratings.channel.rated
+    honest, names = state.trust.honest, state.taxonomy.names
+    rated = state.trust.channel.rated
     overall = honest.of_arm(arm, rated)
     if overall is None:
         return None
     by_category = {name: honest.of_category(arm, k, rated) for k, name in enumerate(names)}
-    probed = state.ratings.probes.supported(arm)
+    probed = state.trust.probes.supported(arm)
     return _estimate(overall) | {
         "supported_by_probes": None if probed is None else [min(max(bound, 0.0), 1.0) for bound in probed],
         "categories": {name: _estimate(found) for name, found in by_category.items() if found is not None},
@@ -97,7 +100,7 @@ def _estimate(found: Estimate) -> dict[str, Any]:
 
 def _channel(state: LearnerState) -> dict[str, Any]:
     """Describe how thumbs come about in every category, and how many spoke for that."""
-    channel = state.ratings.channel
+    channel = state.trust.channel
     told = channel.counts[1:].sum(axis=(0, 1))
     names = ("flip_down", "flip_up", "pressed_good", "pressed_bad")
     return {
@@ -108,21 +111,18 @@ def _channel(state: LearnerState) -> dict[str, Any]:
 
 def _raters(state: LearnerState) -> dict[str, Any]:
     """Describe who rates: how many, how many press against all else, and how many ratings counted for less."""
-    kinds = {"users": state.ratings.users, "keys": state.ratings.keys}
+    kinds = {"users": state.trust.users, "keys": state.trust.keys}
     described = {
         kind: {"known": len(r.known), "distrusted": r.distrusted, "damped": r.damped, "bursts": r.bursts}
         for kind, r in kinds.items()
     }
-    return described | {"unsupported": state.ratings.unsupported}
+    return described | {"unsupported": state.trust.unsupported}
 
 
 def _judges(state: LearnerState) -> dict[str, Any]:
-    weights = state.stacker.view().weights
-    external = {
-        judge: _judge(weights.get(f"judge:{judge}", 0.0), calibration)
-        for judge, calibration in state.stacker.judges.items()
-    }
-    labelled = int(state.stacker.calibration.count.sum())
+    weights, labelled = state.stacker.view().weights, state.stacker.calibration.n
+    known = sorted({*state.stacker.jury.judges, *state.stacker.judges})
+    external = {judge: _judge(state, judge) for judge in known}
     built_in = {"agreement": "prior", "length": "length", "format": "json_invalid", "logprob": "logprob"}
     return external | {
         name: {"weight": weights.get(feature, 0.0), "ece": state.stacker.calibration.ece, "n": labelled}
@@ -130,5 +130,32 @@ def _judges(state: LearnerState) -> dict[str, Any]:
     }
 
 
-def _judge(weight: float, calibration: Calibration) -> dict[str, Any]:
-    return {"weight": weight, "ece": calibration.ece, "n": int(calibration.count.sum())}
+def _judge(state: LearnerState, judge: str) -> dict[str, Any]:
+    stacker, view = state.stacker, state.stacker.view()
+    calibration = stacker.judges.get(judge, Calibration())
+    reading = view.readings.get(judge, UNHEARD)
+    return {
+        "weight": view.weight(JUDGE + judge),
+        "ece": calibration.ece,
+        "n": calibration.n,
+        "weight_without_labels": reading.slope,
+        "reliability": calibration.reliability,
+        "asked": sum(n for (heard, _), n in stacker.heard.items() if heard == judge)
+        / max(sum(stacker.answers.values()), 1),
+        "by_category": {
+            state.taxonomy.names[category]: _judge_in(state, judge, category) for category in sorted(stacker.answers)
+        },
+    }
+
+
+def _judge_in(state: LearnerState, judge: str, category: int) -> dict[str, Any]:
+    """Describe a judge in one category; its calibration only where there are labels enough to tell it from chance."""
+    stacker, name = state.stacker, JUDGE + judge
+    view = stacker.view()
+    calibration = stacker.by_category.get((judge, category), Calibration())
+    return {
+        "weight": view.weight(name) + view.offsets.get(category, {}).get(name, 0.0),
+        "ece": calibration.ece if calibration.n >= MIN_LABELS else None,
+        "n": calibration.n,
+        "asked": stacker.heard.get((judge, category), 0) / stacker.answers[category],
+    }

@@ -13,7 +13,7 @@ import json
 import zipfile
 import zlib
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from learner import drift
 from learner.accounts import Accounts
 from learner.budget import Controller
+from learner.calibration import Calibration
 from learner.channel import Channel
 from learner.cost import Cost
 from learner.errors import SnapshotIncompatible
@@ -29,18 +30,21 @@ from learner.exploration import Ledger
 from learner.features import Features
 from learner.honest import HonestQuality
 from learner.joint import Joint
-from learner.judges import Calibration, Stacker
+from learner.jury import Jury, Reading
 from learner.lessons import Lesson
 from learner.pool import Arm
 from learner.probes import Probes
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
 from learner.raters import Rater, Raters
-from learner.ratings import Ratings
+from learner.ratings import Rating
+from learner.references import Reference, References
+from learner.stacker import Stacker, local_logistic, prior_variances
 from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
+from learner.trust import Trust
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 4
+SCHEMA = 5
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -59,11 +63,20 @@ def dump(state: LearnerState) -> bytes:
         "parameters": asdict(state.parameters),
         "stacker_features": state.stacker.logistic.columns.names,
         "judges": list(state.stacker.judges),
+        "judges_by_category": list(state.stacker.by_category),
+        "offsets": {category: own.columns.names for category, own in state.stacker.offsets.items()},
+        "jury": _jury_values(state.stacker.jury),
+        "heard": [[*key, n] for key, n in state.stacker.heard.items()],
+        "judgeable": state.stacker.answers,
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
         "alarms": state.drift.alarms,
         "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.items()},
-        "raters": {"users": asdict(state.ratings.users), "keys": asdict(state.ratings.keys)},
-        "unsupported": state.ratings.unsupported,
+        "references": {i: (kept.query, kept.answer) for i, kept in state.references.kept.items()},
+        "trust": {
+            "users": asdict(state.trust.users),
+            "keys": asdict(state.trust.keys),
+            "unsupported": state.trust.unsupported,
+        },
         "quiet": state.drift.quiet,
         "observations": state.observations,
         "requests": state.requests,
@@ -72,16 +85,6 @@ def dump(state: LearnerState) -> bytes:
     stored: dict[str, Any] = {"manifest": np.frombuffer(json.dumps(manifest).encode(), np.uint8), **_arrays(state)}
     np.savez_compressed(buffer, **stored)
     return buffer.getvalue()
-
-
-def _rating_arrays(ratings: Ratings) -> dict[str, FloatArray]:
-    return {
-        "channel": ratings.channel.counts,
-        "answers": ratings.channel.answers,
-        "honest": ratings.honest.sums,
-        "probes": ratings.probes.sums,
-        "ages": ratings.ages,
-    }
 
 
 def checksum(body: bytes) -> str:
@@ -100,8 +103,13 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays["stacker.mean"] = state.stacker.logistic.mean
     arrays["stacker.covariance"] = state.stacker.logistic.covariance
     arrays["joint.loglik"] = state.joint.loglik
-    arrays |= {f"ratings.{name}": array for name, array in _rating_arrays(state.ratings).items()}
-    calibrations = [state.stacker.calibration, *state.stacker.judges.values()]
+    arrays |= _trust_arrays(state.trust)
+    arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
+    stacker = state.stacker
+    arrays["jury.moments"] = stacker.jury.moments
+    for category, own in stacker.offsets.items():
+        arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"] = own.mean, own.covariance
+    calibrations = [stacker.calibration, *stacker.judges.values(), *stacker.by_category.values()]
     arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
     return arrays
 
@@ -142,9 +150,10 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         drift=drift.DriftMonitor(
             {a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["quiet"], manifest["alarms"]
         ),
-        ratings=_ratings(manifest, arrays),
+        trust=_trust(manifest["trust"], arrays),
         arms=arms,
         lessons=OrderedDict((i, _lesson(values)) for i, values in manifest["lessons"].items()),
+        references=_references(manifest["references"], arrays["references"]),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )
@@ -163,29 +172,44 @@ def _controller(values: dict[str, Any]) -> Controller:
 
 def _lesson_values(lesson: Lesson) -> list[Any]:
     labels = {arm: (label.weight, label.value) for arm, label in lesson.labels.items()}
-    return [labels, lesson.quality, lesson.rating, lesson.seen, lesson.apart]
+    ratings = [(*key, *astuple(rating)) for key, rating in lesson.ratings.items()]
+    weights = list(lesson.weights.items())
+    return [labels, lesson.quality, ratings, lesson.reference, lesson.is_weighed, weights, lesson.seen, lesson.apart]
 
 
 def _lesson(values: list[Any]) -> Lesson:
-    labels, quality, rating, seen, apart = values
+    labels, quality, ratings, reference, is_weighed, weights, seen, apart = values
     return Lesson(
         {int(arm): Label(*label) for arm, label in labels.items()},
         {int(arm): believed for arm, believed in quality.items()},
-        None if rating is None else (rating[0], rating[1], rating[2]),
+        {(metric, of_episode): Rating(*values) for metric, of_episode, *values in ratings},
+        reference,
+        is_weighed,
+        dict(weights),
         seen,
         apart,
     )
 
 
-def _ratings(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Ratings:
-    return Ratings(
-        channel=Channel(arrays["ratings.channel"], arrays["ratings.answers"]),
-        users=_raters(manifest["raters"]["users"]),
-        keys=_raters(manifest["raters"]["keys"]),
-        honest=HonestQuality(arrays["ratings.honest"]),
-        probes=Probes(arrays["ratings.probes"]),
-        ages=arrays["ratings.ages"],
-        unsupported=manifest["unsupported"],
+def _trust_arrays(trust: Trust) -> dict[str, FloatArray]:
+    return {
+        "trust.channel": trust.channel.counts,
+        "trust.answers": trust.channel.answers,
+        "trust.honest": trust.honest.sums,
+        "trust.probes": trust.probes.sums,
+        "trust.ages": trust.ages,
+    }
+
+
+def _trust(values: dict[str, Any], arrays: dict[str, FloatArray]) -> Trust:
+    return Trust(
+        channel=Channel(arrays["trust.channel"], arrays["trust.answers"]),
+        users=_raters(values["users"]),
+        keys=_raters(values["keys"]),
+        honest=HonestQuality(arrays["trust.honest"]),
+        probes=Probes(arrays["trust.probes"]),
+        ages=arrays["trust.ages"],
+        unsupported=values["unsupported"],
     )
 
 
@@ -197,6 +221,11 @@ def _raters(values: dict[str, Any]) -> Raters:
 def _rater(values: dict[str, Any]) -> Rater:
     labels = {int(arm): (weight, age) for arm, (weight, age) in values["labels"].items()}
     return Rater(**{**values, "labels": labels})
+
+
+def _references(seals: dict[str, list[str]], directions: FloatArray) -> References:
+    kept = zip(seals.items(), directions, strict=True)
+    return References(OrderedDict((i, Reference(query, answer, towards)) for (i, (query, answer)), towards in kept))
 
 
 def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quality:
@@ -227,7 +256,27 @@ def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker
     logistic: BayesianLogistic = stacker.logistic
     logistic.columns = Columns(manifest["stacker_features"])
     logistic.mean, logistic.covariance = arrays["stacker.mean"], arrays["stacker.covariance"]
+    logistic.prior_variances = prior_variances(logistic.columns.names)
     calibrations = [Calibration(*rows) for rows in arrays["calibration"]]
+    judged = len(manifest["judges"])
     stacker.calibration = calibrations[0]
-    stacker.judges = dict(zip(manifest["judges"], calibrations[1:], strict=True))
+    stacker.judges = dict(zip(manifest["judges"], calibrations[1 : 1 + judged], strict=True))
+    keys = [(judge, category) for judge, category in manifest["judges_by_category"]]
+    stacker.by_category = dict(zip(keys, calibrations[1 + judged :], strict=True))
+    for category, names in manifest["offsets"].items():
+        own = stacker.offsets[int(category)] = local_logistic(names)
+        own.mean, own.covariance = arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"]
+    stacker.jury = _jury(manifest["jury"], arrays["jury.moments"])
+    stacker.heard = {(judge, category): n for judge, category, n in manifest["heard"]}
+    stacker.answers = {int(category): n for category, n in manifest["judgeable"].items()}
     return stacker
+
+
+def _jury_values(jury: Jury) -> dict[str, Any]:
+    readings = {judge: astuple(reading) for judge, reading in jury.readings.items()}
+    return {"judges": jury.judges, "readings": readings, "since": jury.since}
+
+
+def _jury(values: dict[str, Any], moments: FloatArray) -> Jury:
+    readings = {judge: Reading(*reading) for judge, reading in values["readings"].items()}
+    return Jury(values["judges"], moments, readings, values["since"])

@@ -15,25 +15,28 @@ import numpy as np
 from learner.accounts import Accounts
 from learner.budget import LAMBDA_MIN, Controller, clip_lambda
 from learner.cascade import Answers, Prospects, upsides
+from learner.channel import Rates
 from learner.cost import Cost
 from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
 from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
-from learner.judges import Stacker
-from learner.labels import RatedLabels, agreement_labels, rated_labels
-from learner.lessons import Lesson, lesson_of
+from learner.labels import RatedLabels
+from learner.lessons import Lesson
 from learner.onboarding import next_states
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
-from learner.ratings import Ratings
+from learner.references import Reference, References, direction
 from learner.shares import note, share
+from learner.stacker import Stacker
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
+from learner.trust import Trust
 from learner.types import (
     Call,
+    Demonstrated,
     Event,
     FloatArray,
     Limits,
@@ -48,6 +51,7 @@ from learner.types import (
     Served,
 )
 
+REMEMBERED_LESSONS = 20_000
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 LOOK_AROUND_EVERY = 50
@@ -69,9 +73,10 @@ class LearnerState:
     stacker: Stacker = field(default_factory=Stacker)
     joint: Joint = field(default_factory=Joint)
     drift: DriftMonitor = field(default_factory=DriftMonitor)
-    ratings: Ratings = field(default_factory=Ratings)
+    trust: Trust = field(default_factory=Trust)
     arms: list[Arm] = field(default_factory=list)
     lessons: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
+    references: References = field(default_factory=References)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -99,7 +104,7 @@ class LearnerState:
         )
         state.comparable = np.zeros((2, len(state.taxonomy.names)))
         state.stated = np.zeros((2, len(state.taxonomy.names)))
-        state.ratings.make_room(0, len(state.taxonomy.names))
+        state.trust.make_room(0, len(state.taxonomy.names))
         state._advance()
         return state
 
@@ -122,8 +127,8 @@ class LearnerState:
                 self.parameters = parameters
             case Served():
                 self._serve(event, at_s)
-            case Rated():
-                self._rate(event, at_s)
+            case Rated() | Demonstrated():
+                self._hear(event, at_s)
             case Probed(served):
                 self._serve(served, at_s)
                 self._probe(served)
@@ -166,7 +171,7 @@ class LearnerState:
         categories = len(self.taxonomy.names)
         self.quality.set_arm(index, self.arms[index], categories)
         self.cost.set_arm(index, self.arms[index], categories)
-        self.ratings.make_room(len(self.arms), categories)
+        self.trust.make_room(len(self.arms), categories)
 
     # -- the price of money ---------------------------------------------------------------------------------------
 
@@ -219,13 +224,13 @@ class LearnerState:
         self._check(event.calls)
         fresh = [event.calls[i] for i in event.fresh]
         usd = sum(call.cost_usd for call in fresh)
-        explored = sum(c.cost_usd for c in fresh if c.explored or c.purpose in ("shadow", "quiz", "probe"))
-        self.ledger.spend(usd=usd, explored_usd=explored, at_s=at_s)
+        self.ledger.spend(usd=usd, explored_usd=sum(call.explored_usd for call in fresh), at_s=at_s)
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )
         if event.is_request:
             self._believe(event)
+            self._listen(event)
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose != "judge":
@@ -240,6 +245,16 @@ class LearnerState:
             return 0.0
         return float(self.view().answered(event.context, event.calls, event.scores).right.max(initial=0.0))
 
+    def _listen(self, event: Served) -> None:
+        """Learn what the judges' opinions are worth from who agrees with whom, and with what is believed anyway."""
+        answers = sum(call.outcome == "ok" and call.purpose != "judge" for call in event.calls)
+        self.stacker.count(event.scores, answers=answers, category=event.context.category)
+        if event.scores:
+            answered = self.view().answered(event.context, event.calls, event.scores)
+            for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
+                self.stacker.listen(belief, features)
+            self._view = None
+
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
         answers = [call for call in event.calls if call.outcome == "ok" and call.purpose != "judge"]
@@ -251,47 +266,56 @@ class LearnerState:
         fresh = {event.calls[i].step for i in event.fresh if event.calls[i].purpose != "judge"}
         if all(call.step not in fresh for call in answers):
             return
-        lesson = lesson_of(self.lessons, event.inference_id)
+        lesson = self._lesson(event.inference_id)
         answered = self._answered(event, lesson)
         known = sum(call.step not in fresh for call in answers)
         self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
-        self.ratings.tell(event, lesson, answered)
-        labels: Mapping[int, Label] = agreement_labels(answered)
-        if lesson.rating is not None:
-            reward, is_binary, weight = lesson.rating
-            rates = self.ratings.channel.rates(event.context)
-            rating = Rated(event, "", reward, is_binary)
-            rated = rated_labels(self.view(), rating, answered, rates, weight=weight)
-            labels = rated.labels if rated is not None else labels
-        self._learn(event, lesson, labels)
+        self.trust.tell(event, lesson, answered)
+        rates = self.trust.channel.rates(event.context)
+        self._learn(event, lesson, lesson.teach(self.view(), event, answered, rates)[0])
 
     def _believe(self, event: Served) -> None:
         """Note what is believed of an answer when it is served: ratings will tell how far that was right."""
-        lesson = lesson_of(self.lessons, event.inference_id)
-        self.ratings.serve(event, lesson, self._answered(event, lesson))
+        lesson = self._lesson(event.inference_id)
+        self.trust.serve(event, lesson, self._answered(event, lesson))
 
     def _probe(self, event: Served) -> None:
         """Take in what the best judges say of an answer drawn at random."""
-        lesson = lesson_of(self.lessons, event.inference_id)
-        self.ratings.probe(event, lesson, self._answered(event, lesson))
+        lesson = self._lesson(event.inference_id)
+        self.trust.probe(event, lesson, self._answered(event, lesson))
 
-    def _rate(self, event: Rated, at_s: float) -> None:
-        self._check(event.served.calls)
-        if not 0.0 <= event.reward <= 1.0:
+    def _hear(self, event: Rated | Demonstrated, at_s: float) -> None:
+        """Learn from what somebody said of an inference, as far as that counts for anything."""
+        served = event.served
+        self._check(served.calls)
+        if isinstance(event, Rated) and not 0.0 <= event.reward <= 1.0:
             raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
-        lesson = lesson_of(self.lessons, event.served.inference_id)
-        answered = self._answered(event.served, lesson)
-        rates, is_first = self.ratings.channel.rates(event.served.context), lesson.rating is None
-        weight = self.ratings.weight(event, lesson, answered, rates, self.quality.means(), at_s)
-        rated = rated_labels(self.view(), event, answered, rates, weight=weight) if weight is not None else None
-        if weight is not None:
-            lesson.rating = event.reward, event.is_binary, weight
-        if rated is None:
+        lesson = self._lesson(served.inference_id)
+        answered = self._answered(served, lesson)
+        rates = self.trust.channel.rates(served.context)
+        weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
+        if isinstance(event, Demonstrated) and weight != 0.0:
+            self._refer(event)
+        if weight is None:
             return
-        if is_first:
+        if lesson.hear(event, weight):
+            self._relabel(served, lesson, answered, rates)
+
+    def _refer(self, event: Demonstrated) -> None:
+        """Remember a demonstrated answer for near duplicates of its query."""
+        served = event.served
+        if served.query_seal is not None:
+            towards = direction(components_of(served.context))
+            self.references.keep(served.inference_id, Reference(served.query_seal, event.seal, towards))
+
+    def _relabel(self, served: Served, lesson: Lesson, answered: Answered, rates: Rates) -> None:
+        """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
+        labels, rated = lesson.teach(self.view(), served, answered, rates)
+        if rated is not None and not lesson.is_weighed:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
-            self._weigh(rated)
-        self._learn(event.served, lesson, rated.labels)
+            lesson.is_weighed = True
+            self._weigh(rated, served.context.category)
+        self._learn(served, lesson, labels)
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
@@ -299,6 +323,12 @@ class LearnerState:
         for arm in {self._positions[call.arm] for call in event.calls if call.purpose != "judge"}:
             quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
         return self.view().answered(event.context, event.calls, event.scores, quality)
+
+    def _lesson(self, inference_id: str) -> Lesson:
+        lesson = self.lessons.setdefault(inference_id, Lesson())
+        while len(self.lessons) > REMEMBERED_LESSONS:
+            self.lessons.popitem(last=False)
+        return lesson
 
     def _read(self, event: Recorded) -> None:
         """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
@@ -323,21 +353,21 @@ class LearnerState:
             self.quality.observe(arm, event.context, Label(1.0, quality))
             self.observations += 1
 
-    def _weigh(self, rated: RatedLabels) -> None:
+    def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        self.stacker.update(rated.features, rated.prior_logit, rated.value, rated.weight)
+        self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
         self._deviate(rated.arm, rated.moved)
         arm = self.arms[rated.arm].id
         seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
         if self.drift.update(arm, y=seen, expected=rated.expected, at_observation=self.observations):
             self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
-            self.ratings.forgotten(rated.arm, KEPT_AFTER_ALARM)
+            self.trust.forgotten(rated.arm, KEPT_AFTER_ALARM)
 
     def _learn(self, event: Served, lesson: Lesson, labels: Mapping[int, Label]) -> None:
         """Take in labels, each in place of what was learned of the same answer before."""
         for arm, label in labels.items():
             if arm not in lesson.labels:
-                self.ratings.learned(arm)
+                self.trust.learned(arm)
             lesson.labels[arm] = self.quality.observe(arm, event.context, label, lesson.labels.get(arm, UNLABELLED))
             self.observations += 1
 
@@ -381,7 +411,7 @@ class LearnerState:
             self.stated = np.pad(self.stated, ((0, 0), (0, missing)))
             self.quality.set_categories(categories)
             self.cost.set_categories(categories)
-            self.ratings.make_room(len(self.arms), categories)
+            self.trust.make_room(len(self.arms), categories)
 
     def _deviate(self, index: int, moved: float) -> None:
         """Track how far the evidence on an answer moves the belief in it."""
@@ -421,6 +451,7 @@ class LearnerState:
             allowance_usd=self.ledger.allowance_usd,
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
+            references=self.references.view(),
         )
 
 

@@ -57,10 +57,10 @@ def compared(state: LearnerState, served: Served) -> Comparison:
 
 
 def _reward(state: LearnerState, served: Served, lesson: Lesson) -> float | None:
-    reward, is_binary, weight = lesson.rating or (0.0, True, 0.0)
-    if weight == 0.0:
-        return None
-    return state.ratings.channel.rates(served.context).unflipped(reward) if is_binary else reward
+    said = lesson.own
+    if said is None or not said.is_binary:
+        return said.reward if said is not None else None
+    return state.trust.channel.rates(served.context).unflipped(said.reward)
 
 
 @dataclass(frozen=True, slots=True)

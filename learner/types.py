@@ -47,6 +47,11 @@ class Context:
     familiarity: float
     input_chars: int
 
+    @property
+    def category(self) -> int:
+        """Position of the likeliest category."""
+        return int(self.categories.argmax())
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -98,6 +103,8 @@ class Decision:
 
     `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
+    `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
+    nothing.
     """
 
     arm: str
@@ -108,14 +115,24 @@ class Decision:
     costs_usd: Mapping[str, float]
     lambda_: float
     stage: Stage
-    explored: bool
+    explored_share: float | None
     policy_version: str
     category: str
+
+    @property
+    def explored(self) -> bool:
+        """Whether the arm was drawn to find out, not because it looked best."""
+        return self.explored_share is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One upstream request as it went: `group` numbers equal answers of one inference, None where not comparable."""
+    """One upstream request as it went.
+
+    `group` numbers equal answers of one inference, None where not comparable; `seal` is a keyed hash of the answer.
+    `explored_share`, in [0, 1], is the share of the call's cost that exploration causes; None where it explores
+    nothing.
+    """
 
     arm: str
     step: int
@@ -126,8 +143,14 @@ class Call:
     cost_usd: float = 0.0
     latency_s: float = 0.0
     group: int | None = None
-    explored: bool = False
+    explored_share: float | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+    seal: str | None = None
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration adds to the bill."""
+        return self.cost_usd * (self.explored_share or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +164,10 @@ class JudgeScore:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before."""
+    """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before.
+
+    `query_seal` is a keyed hash of what the query hangs on.
+    """
 
     inference_id: str
     context: Context
@@ -152,16 +178,30 @@ class Served:
     is_request: bool = True
     propensity: float = 1.0
     account: str | None = None
+    query_seal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A reward in [0, 1] from outside for an inference that was served; `is_binary` where it came from a thumb."""
+    """A reward in [0, 1] from outside for an inference that was served; `is_binary` where it came from a thumb.
+
+    Where the inference's episode was rated, `share` is one through the number of its answers.
+    """
 
     served: Served
     metric: str
     reward: float
     is_binary: bool
+    user: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrated:
+    """What the answer of an inference should have been, as a seal of that answer."""
+
+    served: Served
+    seal: str
     user: str | None = None
 
 
@@ -211,4 +251,4 @@ class ParametersChanged:
     parameters: Parameters
 
 
-Event = Served | Rated | Probed | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged
+Event = Served | Rated | Demonstrated | Probed | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged

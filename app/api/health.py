@@ -40,5 +40,6 @@ async def metrics(service: ServiceDep, _: KeyDep) -> Response:
         models=[(model, row["quality"], row["share"]) for model, row in report["models"].items()],
         honest={model: row["honest"]["mean"] for model, row in report["models"].items() if row["honest"]},
         raters={kind: report["raters"][kind] for kind in ("users", "keys")},
+        judges=[(judge, row["weight"], row["ece"]) for judge, row in report["judges"].items()],
     )
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

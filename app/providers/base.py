@@ -77,8 +77,8 @@ class Completion:
     output_tokens: int
     is_estimated: bool
     """The upstream did not count the tokens; they are estimated from the number of characters."""
-    mean_logprob: float | None
-    """Mean log-probability of the tokens of choice 0, where the upstream gave them."""
+    logprobs: tuple[float, ...]
+    """Log-probabilities of the tokens of choice 0, in nats; empty where the upstream gave none."""
     has_tool_calls: bool
     latency_s: float
 

@@ -40,7 +40,7 @@ def read_completion(body: object, *, request: Mapping[str, Any], latency_s: floa
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         is_estimated=counts is None,
-        mean_logprob=_mean_logprob(choice.get("logprobs")),
+        logprobs=_logprobs(choice.get("logprobs")),
         has_tool_calls=bool(message.get("tool_calls") or message.get("function_call")),
         latency_s=latency_s,
     )
@@ -82,11 +82,10 @@ def _token_counts(usage: object) -> tuple[int, int] | None:
     return None
 
 
-def _mean_logprob(logprobs: object) -> float | None:
+def _logprobs(logprobs: object) -> tuple[float, ...]:
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     found = [token.get("logprob") for token in tokens or [] if isinstance(token, dict)]
-    values = [logprob for logprob in found if isinstance(logprob, int | float)]
-    return sum(values) / len(values) if values else None
+    return tuple(float(logprob) for logprob in found if isinstance(logprob, int | float))
 
 
 def _tokens(chars: int) -> int:

@@ -31,6 +31,10 @@ Tags = Annotated[
 """Labels of a request or a feedback; the bounds are those of OpenAI's `metadata`."""
 
 
+EPISODE = "episode"
+"""The tag that joins the requests of one task, and by which feedback on the whole of it finds them."""
+
+
 class Strict(BaseModel):
     """A shape that never changes, accepts no unknown field and converts no type."""
 

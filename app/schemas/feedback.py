@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, model_validator
 
 from app.errors import Unprocessable, refusal
-from app.problems import problems_in, shown
-from app.schemas.base import Many, Name, Strict, Tags, parse_json
+from app.problems import located, problems_in, shown
+from app.schemas.base import EPISODE, Many, Name, Strict, Tags, parse_json
 from app.schemas.metrics import BUILT_IN_METRICS, Metric
 
 MAX_ITEMS = 1_000
@@ -31,10 +31,10 @@ def _moment(value: Any) -> datetime | None:
 
 
 class FeedbackItem(Strict):
-    """One value of one metric for one inference."""
+    """One value of one metric for one inference, or for all inferences of an episode."""
 
-    inference_id: Name
-    """The `id` of the response that this is about."""
+    inference_id: Name | None = None
+    """The `id` of the response that this is about; may be left out where `tags` name an `episode`."""
     metric_name: Name
     value: Any
     """Its type depends on the metric; see `reward_of`."""
@@ -42,6 +42,12 @@ class FeedbackItem(Strict):
     occurred_at: Annotated[datetime | None, PlainValidator(_moment, json_schema_input_type=str | float | None)] = None
     """When it happened, in UTC; the time of arrival where none is given."""
     source: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> Self:
+        if self.inference_id is None and not self.tags.get(EPISODE):
+            raise located([(("inference_id",), None, "should be the id of a response, unless tags name an episode")])
+        return self
 
 
 _ITEMS = TypeAdapter(Annotated[Many[FeedbackItem], Field(min_length=1, max_length=MAX_ITEMS)])

@@ -76,8 +76,10 @@ def _comment(value: Any) -> None:
 
 
 def _demonstration(value: Any) -> None:
-    message = value if isinstance(value, dict) else {"content": value}
-    if not isinstance(message.get("content"), str | list):
+    content = value.get("content") if isinstance(value, dict) else value
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    if not any(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError("should be the text of the answer, or a message object with content")
 
 

@@ -128,11 +128,16 @@ class Journal:
         """
         reply = IdempotencyKeyRow(key=key, body_hash=body_hash, response=response, created_at=at) if key else None
         stored = (await self._submit([Entry("feedback", row.id, at, rows=(row,)) for row in rows], reply)).reply
-        if stored is None:
-            return response
-        if stored.body_hash != body_hash:
-            raise KeyConflict(f"Idempotency-Key {key!r} was used before with another body. Use a new key.")
-        return stored.response
+        return response if stored is None else _told(stored, body_hash)
+
+    async def reply_to(self, key: str, body_hash: str) -> dict[str, Any] | None:
+        """Return what the first request with an idempotency key was told; None where there was none.
+
+        Raises:
+            KeyConflict: It had another body.
+        """
+        stored = (await repository.idempotency_keys(self._engine, [key])).get(key)
+        return None if stored is None else _told(stored, body_hash)
 
     async def _submit(self, entries: Sequence[Entry], reply: IdempotencyKeyRow | None) -> _Receipt:
         if self._writer is None:
@@ -186,6 +191,12 @@ class Journal:
     def _write(self, batch: Batch) -> None:
         with self._database.begin() as connection:
             batch.write(connection)
+
+
+def _told(stored: IdempotencyKeyRow, body_hash: str) -> dict[str, Any]:
+    if stored.body_hash != body_hash:
+        raise KeyConflict(f"Idempotency-Key {stored.key!r} was used before with another body. Use a new key.")
+    return stored.response
 
 
 def _take(submission: _Submission, batch: Batch, replies: dict[str, IdempotencyKeyRow]) -> _Receipt:

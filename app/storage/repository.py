@@ -80,6 +80,15 @@ async def get_decision(engine: AsyncEngine, inference_id: str) -> DecisionRow | 
         return await session.get(DecisionRow, inference_id)
 
 
+async def decisions_of_episode(engine: AsyncEngine, episode: str, since: float, limit: int) -> list[DecisionRow]:
+    """Return the decisions of an episode that were answered, or still are, from a time on, in order of their time."""
+    is_of = (col(DecisionRow.episode) == episode) & (col(DecisionRow.created_at) >= since)
+    is_of &= col(DecisionRow.status).in_(("answered", "open"))
+    async with AsyncSession(engine) as session:
+        found = select(DecisionRow).where(is_of).order_by(col(DecisionRow.created_at), col(DecisionRow.id))
+        return list(await session.exec(found.limit(limit)))
+
+
 async def calls_of(engine: AsyncEngine, inference_id: str) -> list[CallRow]:
     """Return the calls of an inference in the order they were stored."""
     async with AsyncSession(engine) as session:
@@ -100,8 +109,9 @@ async def feedback_until(engine: AsyncEngine, inference_id: str, seq: int) -> tu
 
 
 async def count_feedback(engine: AsyncEngine) -> int:
-    """Count the distinct feedback values: corrections of one inference and metric are one."""
-    distinct = select(FeedbackRow.inference_id, FeedbackRow.metric).distinct().subquery()
+    """Count the distinct feedback values: corrections of one inference, or one episode, and metric are one."""
+    own = case((col(FeedbackRow.episode).is_(None), col(FeedbackRow.inference_id)))
+    distinct = select_columns(own, col(FeedbackRow.episode), col(FeedbackRow.metric)).distinct().subquery()
     async with AsyncSession(engine) as session:
         return (await session.exec(select(func.count()).select_from(distinct))).one()
 

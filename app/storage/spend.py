@@ -78,6 +78,6 @@ def summed(calls: Iterable[CallRow]) -> list[SpendRow]:
                 calls=0,
             )
         row.usd += call.cost_usd
-        row.explored_usd += call.cost_usd * call.explored
+        row.explored_usd += call.cost_usd * (call.explored_share or 0.0)
         row.calls += 1
     return list(sums.values())

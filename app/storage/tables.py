@@ -50,11 +50,15 @@ class DecisionRow(Row, table=True):
 
     `arm` is the first model chosen and `propensity` the probability with which it was; `context` holds float32 in
     little-endian order; `prompt` and `answer` stay empty unless content is stored. `cost_usd` is what the request has
-    caused, also where it failed or was cancelled.
+    caused, also where it failed or was cancelled. `episode` is the tag of that name, `query_seal` a keyed hash of what
+    the query hangs on.
     """
 
     __tablename__ = "decisions"
-    __table_args__ = (Index("ix_decisions_key_id", "key_id", "created_at", "cost_usd"),)
+    __table_args__ = (
+        Index("ix_decisions_key_id", "key_id", "created_at", "cost_usd"),
+        Index("ix_decisions_episode", "episode", "created_at"),
+    )
 
     id: str = Field(primary_key=True)
     created_at: float = Field(index=True)
@@ -62,6 +66,8 @@ class DecisionRow(Row, table=True):
     key_id: str | None = None
     session_id: str | None = None
     tags: dict[str, str] = Field(default={}, sa_type=JSON)
+    episode: str | None = None
+    query_seal: str | None = None
     requested_model: str
     objective: str
     stage: str
@@ -89,8 +95,9 @@ class DecisionRow(Row, table=True):
 class CallRow(Row, table=True):
     """Keep one upstream request: what it was for, how it ended, what it cost.
 
-    Calls of one inference with the same `answer_group` gave the same answer. `account` is `request` for what stands in
-    a response's `usage.cost`, `background` for all else. `evidence` names the signals of the answer.
+    Calls of one inference with the same `answer_group` gave the same answer; `seal` is a keyed hash of it. `account` is
+    `request` for what stands in a response's `usage.cost`, `background` for all else. `evidence` names the signals of
+    the answer.
     """
 
     __tablename__ = "calls"
@@ -109,8 +116,9 @@ class CallRow(Row, table=True):
     latency_s: float = 0.0
     answer_group: int | None = None
     account: Account = Field(sa_type=String)
-    explored: bool = False
+    explored_share: float | None = None
     evidence: dict[str, float] = Field(default={}, sa_type=JSON)
+    seal: str | None = None
     created_at: float
 
 
@@ -152,7 +160,8 @@ class RecordedRow(Row, table=True):
 class FeedbackRow(Row, table=True):
     """Keep one feedback as it came; a correction is a further row, never a change.
 
-    `value` is null where it is content and content is not stored; `reward` is null where the metric has none.
+    `value` is null where it is content and content is not stored; `reward` is null where the metric has none; `seal` is
+    the keyed hash of a demonstration. Feedback on an `episode` has a row for each of its answers, with its `share`.
     """
 
     __tablename__ = "feedback"
@@ -163,6 +172,9 @@ class FeedbackRow(Row, table=True):
     metric: str
     value: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     reward: float | None = None
+    seal: str | None = None
+    episode: str | None = None
+    share: float | None = None
     user: str | None = None
     source: str | None = None
     tags: dict[str, str] = Field(default={}, sa_type=JSON)

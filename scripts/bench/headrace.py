@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from learner.judges import Stacker
 from learner.policy import Ask, Stop, View
 from learner.pool import Arm
 from learner.quality import GAMMA, UNLABELLED, Label, Quality
+from learner.stacker import Stacker
 from learner.state import LearnerState
 from learner.tuning import LEAST_ARMS, compared, retune
 from learner.types import (
@@ -103,7 +103,7 @@ class Unforgetting(Quality):
 class UntaughtStacker(Stacker):
     """No learned weights of evidence: they stay where they start."""
 
-    def update(self, features: object, prior_logit: float, y: float, weight: float = 1.0) -> None:
+    def update(self, features: object, prior_logit: float, y: float, category: int, weight: float = 1.0) -> None:
         """Learn nothing."""
 
 
@@ -148,11 +148,11 @@ class Headrace:
         view = self._state.view()
         context = self._features.context(Query(question.prompt), view.taxonomy)
         calls: list[Call] = []
-        arm, explored = self._first(view, context)
+        arm, explored_share = self._first(view, context)
         step: Ask | Stop = Ask(arm, 0.0)
         while isinstance(step, Ask):
             call = self._call(question, step.arm, len(calls), "answer")
-            calls.append(replace(call, explored=explored and not calls))
+            calls.append(replace(call, explored_share=None if calls else explored_share))
             step = view.next_step(context, Limits(), calls, ())
         served = Served(str(question.position), context, tuple(calls), (), step.step, tuple(range(len(calls))))
         self._state.apply(served, at_s)
@@ -166,12 +166,12 @@ class Headrace:
         event = Rated(self._served[position], METRICS[is_binary], reward, is_binary)
         self._state.apply(event, float(position + self._world.delay))
 
-    def _first(self, view: View, context: Context) -> tuple[str, bool]:
-        """Return the first arm, and whether asking it is exploration."""
+    def _first(self, view: View, context: Context) -> tuple[str, float | None]:
+        """Return the first arm, and the share of its cost that exploration causes."""
         decision = view.decide(context, Limits(), self._rng)
         if self._parts.starts_cheapest:
-            return min(decision.costs_usd, key=lambda arm: decision.costs_usd[arm]), False
-        return decision.arm, decision.explored
+            return min(decision.costs_usd, key=lambda arm: decision.costs_usd[arm]), None
+        return decision.arm, decision.explored_share
 
     def _call(self, question: Question, arm: str, step: int, purpose: Purpose) -> Call:
         is_shadow = purpose == "shadow"
@@ -184,6 +184,7 @@ class Headrace:
             output_tokens=reply.output_tokens,
             cost_usd=reply.usd,
             group=reply.group,
+            explored_share=1.0 if is_shadow else None,
         )
 
     def _compared(self, question: Question, served: Served, at_s: float) -> Served:

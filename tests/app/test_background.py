@@ -130,9 +130,9 @@ async def test_what_a_comparison_costs_is_in_no_answer(open_house: Callable[...,
     answers = await ask_many(house, 60)
     spend = await spend_of(house)
     assert spend["requests_usd"] == pytest.approx(sum(answer["usage"]["cost"] for answer in answers))
-    shadows = house.select("SELECT model, account, cost_usd, explored FROM calls WHERE purpose = 'shadow'")
+    shadows = house.select("SELECT model, account, cost_usd, explored_share FROM calls WHERE purpose = 'shadow'")
     assert spend["background_usd"] == pytest.approx(sum(row["cost_usd"] for row in shadows))
-    assert {(row["account"], row["explored"]) for row in shadows} == {("background", 1)}
+    assert {(row["account"], row["explored_share"]) for row in shadows} == {("background", 1)}
 
 
 async def test_a_comparison_that_fails_is_accounted_and_harms_nobody(

@@ -100,7 +100,7 @@ def test_the_example_of_the_contract_is_read(file: File) -> None:
     assert read.models[0].price.output_usd_per_mtok == 0.3
     assert read.models[0].capabilities == ("tools", "json", "vision", "logprobs")
     assert read.metrics == {"resolved": BooleanMetric(type="boolean")}
-    assert read.judges[0].model == "judge-a"
+    assert [judge.id for judge in read.judges] == ["judge-a"]
 
 
 def test_an_empty_file_is_all_defaults(file: File) -> None:

@@ -1,6 +1,7 @@
 """An exchange compares free answers by their meaning, where no final answer can be compared."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from app.providers.base import Completion
 from app.schemas.chat import parse_chat
 from app.storage.tables import CallRow
 from learner.likeness import MOST
-from tests.app.harness import House, settings_of
+from tests.app.harness import House, entry, settings_of
 
 PRICELESS = {"kind": "quality"}
 TALE = "Once upon a time a miller had three sons, his mill, a donkey and a cat, and nobody wanted the cat."
@@ -49,8 +50,35 @@ async def test_answers_with_a_final_answer_are_compared_by_that_alone(open_house
 def free_text(text: str) -> Completion:
     return Completion(
         body={"choices": [{"message": {"content": text}}]}, text=text, finish_reason="stop", input_tokens=9,
-        output_tokens=9, is_estimated=False, mean_logprob=None, has_tool_calls=False, latency_s=0.1,
+        output_tokens=9, is_estimated=False, logprobs=(), has_tool_calls=False, latency_s=0.1,
     )  # fmt: skip
+
+
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}
+
+
+async def test_an_answer_is_compared_with_what_its_request_asked_for(open_house: Callable[..., Any]) -> None:
+    house = await open_house(settings_of(entry("small", capabilities=["json"])))
+    house.upstream.answers["small"] = '{"why": "this answer has words enough to be about the question"}'
+    await house.answered("Why does this question have words?", model="small", response_format=SCHEMA)
+    (row,) = house.select("SELECT evidence FROM calls")
+    evidence = orjson.loads(row["evidence"])
+    assert (evidence["json_seen"], evidence["schema_seen"], evidence["schema_invalid"]) == (1.0, 1.0, 1.0)
+    assert evidence["relevance_seen"] == 1.0
+    assert evidence["relevance"] != 0.0
+
+
+async def test_a_call_of_a_tool_is_compared_with_the_tools_that_were_offered(open_house: Callable[..., Any]) -> None:
+    house = await open_house(settings_of(entry("small", capabilities=["tools"])))
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"required": ["name"]}}}
+    asked = {"messages": [{"role": "user", "content": "Look it up."}], "tools": [tool]}
+    request, body = parse_chat(orjson.dumps(asked))
+    exchange = house.service.router.begin(request, body, user=None, key_id=None)
+    calls = [{"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}]
+    done = free_text("")
+    done.body["choices"][0]["message"]["tool_calls"] = calls
+    evidence = exchange.succeeded("small", replace(done, has_tool_calls=True), 1e-5).evidence
+    assert evidence == {"arguments_invalid": 1.0, "tools_seen": 1.0}
 
 
 async def test_a_judged_answer_is_not_compared_with_itself(open_house: Callable[..., Any]) -> None:

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from tests.app.harness import PRICES, House, entry, running, settings_of
+from tests.app.judges.court import Judge
 from tests.app.providers.conftest import http_server
-from tests.app.test_judging import Judge
 
 Court = Callable[..., Any]
 
 
 @pytest.fixture
-async def court(open_house: Callable[..., Any]) -> AsyncIterator[Court]:
-    """Open a service with four judges, of which money buys none in a request, and this share of probes."""
+async def court(open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Court]:
+    """Open a service with four judges, of which none is asked within a request, and this share of probes."""
+    monkeypatch.setattr("app.routing.judges_to_explore", lambda *_: [])
     async with AsyncExitStack() as stack:
         judge = Judge()
         url = await stack.enter_async_context(http_server(judge.answer))
@@ -53,13 +54,25 @@ async def test_every_drawn_answer_is_shown_to_three_judges_on_nobodys_bill(court
     drawn = {row["ref"] for row in probes(house)}
     assert drawn
     assert drawn <= {answer["id"] for answer in answers}
-    calls = house.select("SELECT inference_id, account, explored FROM calls WHERE purpose = 'judge'")
+    calls = house.select("SELECT account, explored_share FROM calls WHERE purpose = 'judge'")
     assert len(calls) == 3 * len(drawn)
-    assert {(row["account"], row["explored"]) for row in calls} == {("background", 1)}
+    assert {(row["account"], row["explored_share"]) for row in calls} == {("background", 1.0)}
     assert len(house.select("SELECT 1 FROM judge_scores")) == 3 * len(drawn)
     spend = await house.get("/v1/admin/spend")
     assert spend["requests_usd"] == pytest.approx(sum(answer["usage"]["cost"] for answer in answers))
     assert house.service.background.reserved_usd == pytest.approx(0.0)
+
+
+async def test_a_judge_that_was_heard_within_the_request_is_not_asked_again(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await court(1.0)
+    monkeypatch.setattr("app.routing.judges_to_explore", lambda costs_usd, *_: sorted(costs_usd))
+    await asked(house, 12)
+    heard = house.select("SELECT inference_id, step, judge FROM judge_scores")
+    assert heard
+    assert len(heard) == len({tuple(row.values()) for row in heard})
+    assert not house.select("SELECT 1 FROM calls WHERE purpose = 'judge' AND account = 'background'")
 
 
 @pytest.mark.parametrize("sections", [{"judges": []}, {"exploration": {"max_share": 0.0}}])

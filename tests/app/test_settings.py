@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from app.problems import problems_in
 from app.schemas.objective import TradeoffObjective
-from app.settings import Settings, read_environment
+from app.settings import ModelJudgeEntry, Settings, read_environment
 
 PRICE = {"input_usd_per_mtok": 0, "output_usd_per_mtok": 0}
 MODEL = {"id": "m", "provider": "fake", "price": PRICE}
@@ -58,7 +58,22 @@ def test_a_judge_needs_a_model_of_the_pool() -> None:
 def test_a_judge_may_be_a_model_that_is_not_routed() -> None:
     judge = {"id": "j", "kind": "llm", "model": "m"}
     settings = Settings.model_validate({"models": [MODEL | {"routable": False}], "judges": [judge]})
+    assert isinstance(settings.judges[0], ModelJudgeEntry)
     assert settings.judges[0].model == settings.models[0].id
+
+
+def test_a_self_check_needs_no_model_and_takes_none() -> None:
+    entry = {"id": "own", "kind": "self", "timeout_s": 2.5}
+    judge = Settings.model_validate({"models": [MODEL], "judges": [entry]}).judges[0]
+    assert (judge.kind, judge.timeout_s) == ("self", 2.5)
+    assert problems(models=[MODEL], judges=[entry | {"model": "m"}]) == ["judges[0].model: is unknown; leave it out"]
+
+
+@pytest.mark.parametrize("kind", ["llm", "pairwise", "cross"])
+def test_every_other_judge_needs_a_model(kind: str) -> None:
+    assert problems(models=[MODEL], judges=[{"id": "j", "kind": kind}]) == ["judges[0].model: is missing; add it"]
+    told = problems(models=[MODEL], judges=[{"id": "j", "kind": kind, "model": "absent"}])
+    assert told == ['judges[0].model: "absent" should be the id of an entry of models; add it there']
 
 
 def test_two_judges_need_two_ids() -> None:
@@ -90,6 +105,8 @@ def test_sqlite_and_postgresql_are_known(url: str) -> None:
         ({"exploration": {"max_share": 1.1}}, "exploration.max_share"),
         ({"exploration": {"max_usd_per_day": -1}}, "exploration.max_usd_per_day"),
         ({"judges": [{"id": "j", "kind": "human", "model": "m"}]}, "judges[0].kind"),
+        ({"judges": [{"id": "j", "model": "m"}]}, "judges[0].kind"),
+        ({"judges": [{"id": "j", "kind": "self", "timeout_s": 0}]}, "judges[0].timeout_s"),
         ({"embedding": {"path": 3}}, "embedding.path"),
         ({"embedding": {}}, "embedding.path"),
         ({"objectives": {}}, "objectives"),
@@ -136,3 +153,15 @@ def test_every_variable_is_read() -> None:
 def test_the_admin_key_is_masked_when_printed() -> None:
     environment = read_environment({"HEADRACE_ADMIN_KEY": "open sesame"})
     assert "sesame" not in f"{environment!r} {environment}"
+
+
+def test_feedback_is_taken_for_thirty_days_and_comments_are_not_scored_unless_said_otherwise() -> None:
+    assert (Settings().feedback.window_days, Settings().feedback.comment_sentiment) == (30.0, False)
+    told = Settings.model_validate({"feedback": {"window_days": 90, "comment_sentiment": True}}).feedback
+    assert (told.window_days, told.comment_sentiment) == (90.0, True)
+
+
+@pytest.mark.parametrize("days", [0, -1, "30", float("inf")])
+def test_a_window_of_feedback_that_is_none_is_refused(days: Any) -> None:
+    with pytest.raises(ValidationError, match="window_days"):
+        Settings.model_validate({"feedback": {"window_days": days}})

@@ -133,7 +133,8 @@ def traffic(seed: int, n: int) -> Iterator[tuple[Event, float]]:
         comparable = bool(rng.random() < 0.8)
         calls = tuple(
             called(a, step, group if comparable else None, cost_usd=float(rng.uniform(1e-5, 6e-4)),
-                   output_tokens=int(rng.integers(5, 300)), explored=bool(rng.random() < 0.1),
+                   output_tokens=int(rng.integers(5, 300)),
+                   explored_share=float(rng.random()) if rng.random() < 0.1 else None,
                    evidence={"refusal": 1.0} if rng.random() < 0.1 else {})
             for step, (a, group) in enumerate(zip(asked, groups, strict=True))
         )  # fmt: skip

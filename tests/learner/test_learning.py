@@ -25,13 +25,13 @@ class Simulator:
         self.spent_usd = 0.0
         self.right: list[bool] = []
 
-    def call(self, name: str, step: int, *, purpose: Purpose = "answer", explored: bool = False) -> Call:
+    def call(self, name: str, step: int, *, purpose: Purpose = "answer", explored_share: float | None = None) -> Call:
         model = next(one for one in POOL if one.id == name)
         output = int(self.rng.integers(60, 140))
         group = 0 if self.rng.random() < ACCURACY[name] else int(self.rng.integers(1, 4))
         usd = model.cost_usd(20, output)
         self.spent_usd += usd
-        return Call(name, step, purpose, "ok", 20, output, usd, 0.5, group, explored)
+        return Call(name, step, purpose, "ok", 20, output, usd, 0.5, group, explored_share)
 
     def play(self, i: int) -> None:
         """One request from decision to thumb, and the comparison in the background that the view asks for."""
@@ -41,7 +41,9 @@ class Simulator:
         self.learner.apply(event, at_s)
         self.right.append(calls[answered].group == 0)
         names = self.learner.view().shadows(where, Limits(), [call.arm for call in calls], self.rng)
-        shadows = [self.call(name, len(calls) + k, purpose="shadow") for k, name in enumerate(names)]
+        shadows = [
+            self.call(name, len(calls) + k, purpose="shadow", explored_share=1.0) for k, name in enumerate(names)
+        ]
         if shadows:
             fresh = tuple(range(len(calls), len(calls) + len(shadows)))
             event = Served(f"q{i}", where, (*calls, *shadows), (), answered, fresh, is_request=False)
@@ -51,7 +53,7 @@ class Simulator:
 
     def cascade(self, view: View, where: Context) -> tuple[list[Call], int]:
         decision = view.decide(where, Limits(), self.rng)
-        calls = [self.call(decision.arm, 0, explored=decision.explored)]
+        calls = [self.call(decision.arm, 0, explored_share=decision.explored_share)]
         while isinstance(step := view.next_step(where, Limits(), calls, ()), Ask):
             calls.append(self.call(step.arm, len(calls)))
         return calls, step.step

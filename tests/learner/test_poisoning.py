@@ -8,7 +8,7 @@ import pytest
 from learner.quality import GAMMA
 from learner.snapshot import dump, load
 from learner.state import LearnerState
-from learner.types import Call, JudgeScore, Probed, Rated, Served
+from learner.types import Call, Demonstrated, JudgeScore, Probed, Rated, Served
 from tests.learner.conftest import ARMS, NOON_S, TEXTS, called, context, features, served, state
 
 SKILL = dict(zip((one.id for one in ARMS), (0.5, 0.7, 0.9), strict=True))
@@ -53,8 +53,8 @@ def test_five_hundred_thumbs_of_one_user_move_no_quality_by_more_than_a_fiftieth
     calm, attack = attacked("none", only=only), attacked(how, only=only)
     moved = np.abs(attack.quality.means()[0] - calm.quality.means()[0])
     assert moved.max() < 0.02
-    assert attack.ratings.users.damped > 400
-    assert attack.ratings.users.distrusted >= 1
+    assert attack.trust.users.damped > 400
+    assert attack.trust.users.distrusted >= 1
     assert not attack.drift.alarms
 
 
@@ -75,7 +75,49 @@ def test_a_key_that_invents_users_is_capped_as_a_key() -> None:
         learner.apply(event, NOON_S + 5.0 * i)
         learner.apply(Rated(event, "thumbs", 0.0, is_binary=True, user=f"invented-{i}"), NOON_S + 5.0 * i)
     assert np.abs(learner.quality.means()[0] - before).max() < 0.05
-    assert learner.ratings.keys.distrusted == 1
+    assert learner.trust.keys.distrusted == 1
+
+
+@pytest.mark.parametrize("kind", ["demonstration", "metric", "episode"])
+def test_no_kind_of_feedback_evades_the_cap(kind: str) -> None:
+    calm, attack = by_a_crowd(300), by_a_crowd(300)
+    for i in range(200):
+        event = served(called("large", 0, None, seal="number:aaaa42"), name=f"bad{i}")
+        for learner in (calm, attack):
+            learner.apply(event, NOON_S + 1e6 + 60.0 * i)
+        said = {
+            "demonstration": Demonstrated(event, "number:aaaa7", user="mallory"),
+            "metric": Rated(event, "resolved", 0.0, is_binary=False, user="mallory"),
+            "episode": Rated(event, "resolved", 0.0, is_binary=True, user="mallory", share=0.5),
+        }
+        attack.apply(said[kind], NOON_S + 1e6 + 60.0 * i)
+    moved = np.abs(attack.quality.means()[0] - calm.quality.means()[0])
+    assert 0.0 < moved.max() < 0.05
+    assert attack.trust.users.damped > 100
+
+
+def test_a_demonstration_that_counts_for_nothing_is_no_reference() -> None:
+    learner = by_a_crowd(300)
+    for i in range(60):
+        answer = called("large", 0, None, seal="number:aaaa42")
+        event = replace(served(answer, name=f"bad{i}"), query_seal=f"query-{i}")
+        learner.apply(event, NOON_S + 1e6 + 60.0 * i)
+        learner.apply(Demonstrated(event, "number:aaaa7", user="mallory"), NOON_S + 1e6 + 60.0 * i)
+    assert learner.lessons["bad0"].reference == "number:aaaa7"
+    assert "bad0" in learner.references.kept
+    assert learner.lessons["bad59"].reference is None
+    assert "bad59" not in learner.references.kept
+
+
+def test_an_episode_counts_as_one_rating_of_its_user_however_many_answers_it_took() -> None:
+    learner = by_a_crowd(100)
+    for i in range(10):
+        event = served(called("large", 0, None), name=f"e{i}")
+        learner.apply(event, NOON_S + 1e6)
+        learner.apply(Rated(event, "resolved", 1.0, is_binary=True, user="ada", share=0.1), NOON_S + 1e6)
+    (ada,) = (rater for rater in list(learner.trust.users.known.values())[-1:])
+    assert ada.recent == pytest.approx(1.0)
+    assert ada.labels[2][0] == pytest.approx(1.0, rel=0.05)
 
 
 def test_a_snapshot_keeps_who_rated_and_how() -> None:
@@ -90,7 +132,7 @@ def test_a_snapshot_keeps_who_rated_and_how() -> None:
 
 def judged(i: int, score: float) -> Probed:
     answer = called("large", 0, None)
-    ask = Call("judge", 0, "judge", cost_usd=1e-5, explored=True)
+    ask = Call("judge", 0, "judge", cost_usd=1e-5, explored_share=1.0)
     event = Served(f"p{i}", context(), (answer, replace(ask, arm="small")), (JudgeScore("strict", 0, score),), 0, (1,))
     return Probed(replace(event, is_request=False))
 
@@ -100,7 +142,7 @@ def test_a_probe_is_billed_as_exploration_and_no_request() -> None:
     learner.apply(judged(0, 0.9), NOON_S)
     assert learner.requests == 0
     assert learner.ledger.explored_usd == pytest.approx(1e-5)
-    assert learner.ratings.probes.sums[0].sum() == 1.0
+    assert learner.trust.probes.sums[0].sum() == 1.0
 
 
 def test_a_crowds_thumbs_do_not_push_a_quality_further_than_the_probes_support() -> None:
@@ -116,12 +158,12 @@ def test_a_crowds_thumbs_do_not_push_a_quality_further_than_the_probes_support()
 
     free, held = pushed(0), pushed(60)
     assert held.quality.means()[0][2] > free.quality.means()[0][2] + 0.1
-    assert held.ratings.unsupported > 0
-    assert free.ratings.unsupported == 0
+    assert held.trust.unsupported > 0
+    assert free.trust.unsupported == 0
 
 
 def test_an_alarm_makes_room_for_those_who_rate_often() -> None:
     learner = by_a_crowd(100)
-    before = float(learner.ratings.ages[0])
-    learner.ratings.forgotten(0, 0.2)
-    assert pytest.approx(0.2) == GAMMA ** (learner.ratings.ages[0] - before)
+    before = float(learner.trust.ages[0])
+    learner.trust.forgotten(0, 0.2)
+    assert pytest.approx(0.2) == GAMMA ** (learner.trust.ages[0] - before)

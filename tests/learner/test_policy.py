@@ -186,11 +186,17 @@ def test_calls_of_judges_and_of_arms_that_left_are_no_answers() -> None:
 
 
 def test_a_judge_is_asked_where_its_opinion_is_worth_its_price() -> None:
-    view = replace(VIEW, lambda_=100.0)
-    costs = {"cheap": 1e-6, "dear": 1.0}
-    assert view.wanted_judges(0.5, costs, Limits()) == ["cheap"]
-    assert view.wanted_judges(1.0, costs, Limits()) == []
-    assert view.wanted_judges(0.5, costs, Limits(price_factor=1e6)) == []
+    view, calls = replace(VIEW, lambda_=100.0), (called("small", 0, 0),)
+    dear = {"judge": 1.0}
+    assert view.wanted_judge(context(), Limits(), calls, (), {"judge": 1e-6}) == "judge"
+    assert view.wanted_judge(context(), Limits(), calls, (), dear) is None
+    assert view.wanted_judge(context(), Limits(price_factor=1e6), calls, (), {"judge": 1e-6}) is None
+    assert view.wanted_judge(context(), Limits(), calls, (), {}) is None
+
+
+def test_no_judge_is_asked_where_nothing_else_could_be_done() -> None:
+    limits = Limits(allow=("small",))
+    assert VIEW.wanted_judge(context(), limits, (called("small", 0, 0),), (), {"judge": 0.0}) is None
 
 
 @settings(max_examples=40)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from learner.judges import JUDGE_PRIOR_WEIGHT
+from learner.jury import UNHEARD
 from learner.quality import interval
 from learner.report import MIN_OBSERVATIONS, report
 from learner.state import LearnerState
@@ -62,7 +62,7 @@ def test_judges_are_reported_with_their_weight_and_reliability() -> None:
         learner.apply(thumb(event, up=True), NOON_S)
     told = report(learner)["judges"]
     assert told["strict"]["n"] == 30
-    assert told["strict"]["weight"] > JUDGE_PRIOR_WEIGHT
+    assert told["strict"]["weight"] > UNHEARD.slope
     assert 0.0 <= told["strict"]["ece"] <= 1.0
     assert {"agreement", "length", "format", "logprob"} < told.keys()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import learner.lessons as module
+import learner.state as module
 from learner.errors import InvalidObservation
 from learner.snapshot import dump
 from learner.state import LearnerState
@@ -187,7 +187,7 @@ def test_recorded_outcomes_are_full_labels() -> None:
 
 
 def test_background_work_is_spend_but_no_request() -> None:
-    shadow = called("large", 0, 0, purpose="shadow", cost_usd=3e-4)
+    shadow = called("large", 0, 0, purpose="shadow", cost_usd=3e-4, explored_share=1.0)
     learner = folded(replace(served(shadow), is_request=False))
     assert (learner.requests, learner.accounts.everybody.requests) == (0, 0.0)
     assert learner.accounts.everybody.spent_usd == learner.ledger.explored_usd == pytest.approx(3e-4)
@@ -278,7 +278,7 @@ def test_judges_scores_are_learned_from_thumbs() -> None:
 
 
 def test_labels_of_old_inferences_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 3)
+    monkeypatch.setattr(module, "REMEMBERED_LESSONS", 3)
     known = folded(*(served(*ANSWERS, name=f"q{i}") for i in range(5)))
     assert list(known.lessons) == ["q2", "q3", "q4"]
 

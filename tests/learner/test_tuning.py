@@ -120,4 +120,4 @@ def test_a_comparison_remembers_what_was_believed_before_it_and_how_it_was_rated
         learner.apply(comparison(k, (0, 0, 1)).served, float(k))
     found = compared(learner, event)
     assert found.believed.quality == pytest.approx(before)
-    assert found.reward == learner.ratings.channel.rates(event.context).unflipped(1.0)
+    assert found.reward == learner.trust.channel.rates(event.context).unflipped(1.0)

@@ -105,11 +105,11 @@ def test_counts_that_are_no_numbers_are_estimated() -> None:
     assert counted.usage["total_tokens"] == 2
 
 
-def test_the_log_probabilities_are_averaged() -> None:
+def test_the_log_probabilities_are_taken_where_there_are_any() -> None:
     tokens = [{"token": "fo", "logprob": -0.1}, {"token": "ur", "logprob": -0.3}]
-    assert completion(logprobs={"content": tokens}).mean_logprob == pytest.approx(-0.2)
-    assert completion(logprobs=None).mean_logprob is None
-    assert completion(logprobs={"content": []}).mean_logprob is None
+    assert completion(logprobs={"content": tokens}).logprobs == (-0.1, -0.3)
+    assert completion(logprobs=None).logprobs == ()
+    assert completion(logprobs={"content": []}).logprobs == ()
 
 
 def test_an_answer_of_tool_calls_has_no_text() -> None:

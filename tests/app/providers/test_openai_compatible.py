@@ -43,7 +43,7 @@ async def test_a_whole_answer_is_read(serve: Serve, provider: OpenAICompatiblePr
     assert completion.body == ANSWER
     assert (completion.text, completion.finish_reason) == ("four", "stop")
     assert (completion.input_tokens, completion.output_tokens, completion.is_estimated) == (7, 3, False)
-    assert (completion.has_tool_calls, completion.mean_logprob) == (False, None)
+    assert (completion.has_tool_calls, completion.logprobs) == (False, ())
     assert completion.latency_s > 0
     ChatCompletion.model_validate(completion.body)
 

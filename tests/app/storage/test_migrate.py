@@ -31,7 +31,7 @@ def newer(url: URL) -> URL:
 
 def test_an_empty_place_gets_a_database_and_the_folder_for_it(tmp_path: Path) -> None:
     url = database_url("sqlite:///headrace.db", tmp_path / "new" / "folder")
-    assert pending(url) == ["0001", "0002"]
+    assert pending(url) == ["0001", "0002", "0003", "0004"]
     migrate(url)
     assert pending(url) == []
     assert any("CREATE TABLE decisions" in line for line in contents(url))
@@ -79,7 +79,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_newer_database_is_refused_unchanged(visit: object, newer: URL) -> None:
     assert callable(visit)
     before = contents(newer)
-    with pytest.raises(NewerDatabase, match=r"9999.*0002"):
+    with pytest.raises(NewerDatabase, match=r"9999.*0004"):
         visit(newer)
     assert contents(newer) == before
 
@@ -122,13 +122,53 @@ def test_the_folder_of_the_migrations_does_not_hide_the_library() -> None:
     assert not list((ROOT / "alembic").rglob("__init__.py"))
 
 
+def undo_0003(database: sqlite3.Connection) -> None:
+    database.execute("ALTER TABLE calls DROP COLUMN explored_share")
+    database.execute("ALTER TABLE calls ADD COLUMN explored BOOLEAN NOT NULL DEFAULT 0")
+
+
+def undo_0004(database: sqlite3.Connection) -> None:
+    database.execute("DROP INDEX ix_decisions_episode")
+    for column in ("decisions.episode", "decisions.query_seal", "calls.seal",
+                   "feedback.seal", "feedback.episode", "feedback.share"):  # fmt: skip
+        table, _, name = column.partition(".")
+        database.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+
+
+def test_a_database_of_the_second_version_keeps_its_rows(url: URL) -> None:
+    with closing(sqlite3.connect(str(database_file(url)))) as database, database:
+        undo_0004(database)
+        undo_0003(database)
+        database.execute("UPDATE alembic_version SET version_num = '0002'")
+        database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
+        database.execute(
+            "INSERT INTO feedback (id, inference_id, metric, tags, received_at) VALUES ('f', 'i', 'thumbs', '{}', 1)"
+        )
+        database.execute(
+            "INSERT INTO calls (inference_id, step, model, purpose, outcome, input_tokens, output_tokens, cost_usd, "
+            "latency_s, account, explored, evidence, created_at) VALUES "
+            "('i', 0, 'small', 'shadow', 'ok', 1, 1, 0.5, 0, 'background', 1, '{}', 1), "
+            "('i', 1, 'small', 'answer', 'ok', 1, 1, 0.5, 0, 'request', 0, '{}', 1)"
+        )
+    migrate(url)
+    found = "\n".join(contents(url))
+    with closing(sqlite3.connect(str(database_file(url)))) as database:
+        shares = database.execute("SELECT explored_share FROM calls ORDER BY step").fetchall()
+    assert shares == [(1.0,), (None,)]
+    assert "CREATE INDEX ix_decisions_episode" in found
+    assert "'small'" in found
+    assert "'thumbs'" in found
+
+
 def test_a_database_of_the_first_version_gets_keys_and_keeps_its_rows(url: URL) -> None:
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
         database.execute("DROP TABLE api_keys")
         database.execute("DROP INDEX ix_decisions_key_id")
+        undo_0004(database)
+        undo_0003(database)
         database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
-    assert pending(url) == ["0002"]
+    assert pending(url) == ["0002", "0003", "0004"]
     migrate(url)
     found = "\n".join(contents(url))
     assert "CREATE TABLE api_keys" in found

@@ -24,7 +24,7 @@ calls = st.builds(
     model=st.sampled_from(["small", "large"]),
     purpose=st.sampled_from(["answer", "judge", "quiz"]),
     account=st.sampled_from(["request", "background"]),
-    explored=st.booleans(),
+    explored_share=st.none() | st.floats(0.0, 1.0),
     cost_usd=st.floats(0, 1),
     created_at=st.floats(0, 3 * DAY_S),
 )
@@ -44,7 +44,7 @@ def expected(rows: list[CallRow]) -> dict[tuple[str, ...], tuple[float, float, i
     return {
         key: (
             round(math.fsum(row.cost_usd for row in group), 9),
-            round(math.fsum(row.cost_usd for row in group if row.explored), 9),
+            round(math.fsum(row.cost_usd * (row.explored_share or 0.0) for row in group), 9),
             len(group),
         )
         for key, group in groups.items()
@@ -89,7 +89,7 @@ def test_the_parts_of_the_ledger_make_up_the_whole(call: Callable[..., CallRow])
                 call(cost_usd=1.0),
                 call(cost_usd=2.0, purpose="judge"),
                 call(cost_usd=4.0, purpose="judge", account="background"),
-                call(cost_usd=8.0, purpose="quiz", account="background", explored=True),
+                call(cost_usd=8.0, purpose="quiz", account="background", explored_share=1.0),
             ]
         )
     )

@@ -1,0 +1,215 @@
+"""How far to believe the evidence on an answer: one logistic regression over all of it, taught by labels.
+
+The belief before any evidence (from the estimate of the model's quality and from who agrees with whom) is one feature
+more; a missing one counts nothing. Weights start where common sense puts them, a judge's where the other judges and the
+agreement of answers do (`learner.jury`), and labels take over from there: a judge that is wrong more often than right
+ends below zero, a noisy one near it. A category of queries in which judges are better or worse than elsewhere moves
+their weights there by offsets of its own, which speak as its labels allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.calibration import Calibration
+from learner.estimators import BayesianLogistic, Columns, sigmoid
+from learner.jury import UNHEARD, Jury, Reading
+from learner.types import FloatArray, JudgeScore
+
+PRIOR_MEANS: Mapping[str, float] = {
+    "bias": 0.0, "prior": 1.0, "empty": -4.0, "truncated": -1.5, "refusal": -1.5, "repetition": -1.5,
+    "json_invalid": -3.0, "code_invalid": -2.0, "length": 0.0, "logprob": 0.5,
+    "likeness": 0.3, "unstated": -2.5, "reference": 2.5,
+    "schema_invalid": -3.0, "tool_unknown": -4.0, "arguments_invalid": -3.0, "relevance": 0.1, "logprob_least": 0.1,
+}  # fmt: skip
+JUDGE, HEARD = "judge:", "heard:"
+PRIOR_VARIANCE, JUDGE_VARIANCE = 0.25, 3.0
+CATEGORY_VARIANCE = 0.02
+GAMMA = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class StackerView:
+    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good)."""
+
+    weights: Mapping[str, float]
+    offsets: Mapping[int, Mapping[str, float]]
+    readings: Mapping[str, Reading]
+
+    def evidence(self, features: Mapping[str, float], category: int) -> float:
+        """Log-likelihood ratio of an answer's evidence, without bias and prior."""
+        offsets = self.offsets.get(category, {})
+        return sum(
+            (self.weight(name) + offsets.get(name, 0.0)) * value
+            for name, value in (*features.items(), *presence(features).items())
+        )
+
+    def weight(self, name: str) -> float:
+        """Weight of a feature over all categories."""
+        known = self.weights.get(name)
+        return prior_mean(self.readings, name) if known is None else known
+
+    def separation(self, judge: str, category: int) -> float:
+        """How far a judge tells good answers from bad ones here: its weight times the spread of its opinions."""
+        name = JUDGE + judge
+        weight = self.weight(name) + self.offsets.get(category, {}).get(name, 0.0)
+        return abs(weight) * self.readings.get(judge, UNHEARD).scale
+
+    @property
+    def heard(self) -> dict[str, float]:
+        """Answers that each judge was heard on, old ones counting less."""
+        return {judge: reading.heard for judge, reading in self.readings.items()}
+
+    def calibrated(self, prior_logit: float, evidence: float) -> float:
+        """Probability that the answer is good, from the belief before the evidence and the evidence."""
+        prior = self.weights.get("prior", 1.0)
+        return sigmoid(self.weights.get("bias", 0.0) + prior * prior_logit + evidence)
+
+
+@dataclass(slots=True)
+class Stacker:
+    """The mutable half: learns the weights from labels, one at a time.
+
+    Args:
+        logistic: Weights over all categories.
+        offsets: What a category's labels add to the judges' weights; only of categories with such labels.
+        jury: What judges are worth without labels.
+        calibration: Of the stated probability.
+        judges: Of every judge's own score.
+        by_category: The same in each category.
+        heard: Answers that a judge gave an opinion on, by judge and category.
+        answers: Answers that judges could have been asked about, by category.
+    """
+
+    logistic: BayesianLogistic = field(
+        default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA)
+    )
+    offsets: dict[int, BayesianLogistic] = field(default_factory=dict)
+    jury: Jury = field(default_factory=Jury)
+    calibration: Calibration = field(default_factory=Calibration)
+    judges: dict[str, Calibration] = field(default_factory=dict)
+    by_category: dict[tuple[str, int], Calibration] = field(default_factory=dict)
+    heard: dict[tuple[str, int], int] = field(default_factory=dict)
+    answers: dict[int, int] = field(default_factory=dict)
+    _view: StackerView | None = None
+
+    def __post_init__(self) -> None:
+        self._vector({"bias": 0.0, "prior": 0.0})
+
+    def _vector(self, features: Mapping[str, float]) -> FloatArray:
+        vector = self.logistic.columns.vector(dict(features))
+        if len(vector) > len(self.logistic.mean):
+            names, readings = self.logistic.columns.names, self.jury.readings
+            self.logistic.resize(np.array([prior_mean(readings, n) for n in names]), prior_variances(names))
+        return vector
+
+    def count(self, scores: Sequence[JudgeScore], *, answers: int, category: int) -> None:
+        """Note who was heard on the answers of a request, from the first opinion on."""
+        if scores or self.heard:
+            self.answers[category] = self.answers.get(category, 0) + answers
+        for score in scores:
+            key = score.judge, category
+            self.heard[key] = self.heard.get(key, 0) + 1
+
+    def listen(self, belief: float, features: Mapping[str, float]) -> None:
+        """Take in opinions on an answer that nobody labelled yet.
+
+        Args:
+            belief: Probability that it is good, from elsewhere than the judges.
+            features: Evidence on it.
+        """
+        opinions = opinions_in(features)
+        if not opinions:
+            return
+        before = self.jury.readings
+        if self.jury.observe(belief, opinions):
+            self._start_at(before)
+            self._view = None
+
+    def _start_at(self, before: Mapping[str, Reading]) -> None:
+        """Move the weights as if their prior had had its new mean from the start: the less, the more labels there are.
+
+        The posterior mean of a Gaussian is Σ(Λ₀μ₀ + …), so that a move of μ₀ moves it by ΣΛ₀.
+        """
+        names, now = self.logistic.columns.names, self.jury.readings
+        moved = np.array([prior_mean(now, name) - prior_mean(before, name) for name in names])
+        self.logistic.mean = self.logistic.mean + self.logistic.covariance @ (moved / self.logistic.prior_variances)
+
+    def update(
+        self, features: Mapping[str, float], prior_logit: float, y: float, category: int, weight: float = 1.0
+    ) -> None:
+        """Learn from one label y in [0, 1], of a weight ≥ 0, of an answer with this evidence."""
+        opinions, heard = opinions_in(features), presence(features)
+        x = self._vector({"bias": 1.0, "prior": prior_logit, **features, **heard})
+        everywhere = float(self.logistic.mean @ x)
+        local = self._update_offsets(features, heard, everywhere, y, category, weight) if opinions else 0.0
+        self.calibration.update(sigmoid(everywhere + local), y)
+        for judge, log_odds in opinions.items():
+            self.judges.setdefault(judge, Calibration()).update(sigmoid(log_odds), y)
+            self.by_category.setdefault((judge, category), Calibration()).update(sigmoid(log_odds), y)
+        self.logistic.update(x, y, weight=weight)
+        self._view = None
+
+    def _update_offsets(
+        self,
+        features: Mapping[str, float],
+        heard: Mapping[str, float],
+        everywhere: float,
+        y: float,
+        category: int,
+        weight: float,
+    ) -> float:
+        """Learn what the weights over all categories leave unexplained here; returns what was said before that."""
+        own = self.offsets.get(category)
+        if own is None:
+            own = self.offsets[category] = local_logistic()
+        x = own.columns.vector({name: v for name, v in features.items() if name.startswith(JUDGE)} | dict(heard))
+        own.resize(np.zeros(len(x)))
+        local = float(own.mean @ x)
+        own.update(x, y, offset=everywhere, weight=weight)
+        return local
+
+    def view(self) -> StackerView:
+        """Return an immutable copy for readers; the same one until something is learned."""
+        if self._view is None:
+            self._view = StackerView(
+                dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)),
+                {c: dict(zip(o.columns.names, o.mean.tolist(), strict=True)) for c, o in self.offsets.items()},
+                self.jury.readings,
+            )
+        return self._view
+
+
+def local_logistic(names: Sequence[str] = ()) -> BayesianLogistic:
+    """Return what a category's labels have yet to teach of these features."""
+    logistic = BayesianLogistic(prior_variance=CATEGORY_VARIANCE, gamma=GAMMA)
+    logistic.columns = Columns(names)
+    logistic.resize(np.zeros(len(names)))
+    return logistic
+
+
+def opinions_in(features: Mapping[str, float]) -> dict[str, float]:
+    """Return the judges' log-odds among the evidence, by judge."""
+    return {name[len(JUDGE) :]: value for name, value in features.items() if name.startswith(JUDGE)}
+
+
+def presence(features: Mapping[str, float]) -> dict[str, float]:
+    """Return a feature for every judge that was heard: not all say a half where they know nothing."""
+    return {HEARD + name[len(JUDGE) :]: 1.0 for name in features if name.startswith(JUDGE)}
+
+
+def prior_mean(readings: Mapping[str, Reading], name: str) -> float:
+    """Weight of a feature before any label."""
+    if name.startswith(JUDGE):
+        return readings.get(name[len(JUDGE) :], UNHEARD).slope
+    if name.startswith(HEARD):
+        return readings.get(name[len(HEARD) :], UNHEARD).intercept
+    return PRIOR_MEANS.get(name, 0.0)
+
+
+def prior_variances(names: Sequence[str]) -> FloatArray:
+    """Variance of each feature's weight before any label: of judges, less is known than of anything else."""
+    return np.array([JUDGE_VARIANCE if name.startswith((JUDGE, HEARD)) else PRIOR_VARIANCE for name in names])
