@@ -8,7 +8,7 @@ import pytest
 from learner.quality import GAMMA
 from learner.snapshot import dump, load
 from learner.state import LearnerState
-from learner.types import Call, Demonstrated, JudgeScore, Probed, Rated, Served
+from learner.types import Call, Demonstrated, Event, JudgeScore, Probed, Rated, Served
 from tests.learner.conftest import ARMS, NOON_S, TEXTS, called, context, features, served, state
 
 SKILL = dict(zip((one.id for one in ARMS), (0.5, 0.7, 0.9), strict=True))
@@ -85,7 +85,7 @@ def test_no_kind_of_feedback_evades_the_cap(kind: str) -> None:
         event = served(called("large", 0, None, seal="number:aaaa42"), name=f"bad{i}")
         for learner in (calm, attack):
             learner.apply(event, NOON_S + 1e6 + 60.0 * i)
-        said = {
+        said: dict[str, Event] = {
             "demonstration": Demonstrated(event, "number:aaaa7", user="mallory"),
             "metric": Rated(event, "resolved", 0.0, is_binary=False, user="mallory"),
             "episode": Rated(event, "resolved", 0.0, is_binary=True, user="mallory", share=0.5),
