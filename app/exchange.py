@@ -4,10 +4,11 @@ An exchange is filled by `routing` (or by a stream) and then written to the jour
 only; rows get prompt and answer where the configuration says so.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,13 @@ from app.requests import prompt_of
 from app.schemas.chat import ChatRequest
 from app.storage.batch import Entry
 from app.storage.tables import Account, CallRow, DecisionRow, JudgeScoreRow, Purpose, Status
-from learner.answers import Answer, extract, same
+from learner.answers import NOTHING, Answer, extract, same
 from learner.likeness import READ_CHARS, likeness
 from learner.signals import signals
-from learner.types import Call, Context, Decision, JudgeScore, Limits, Query
+from learner.types import ANSWERING, Call, Context, Decision, JudgeScore, Limits, Query
+
+Composed = Literal["vote", "best", "synthesize", "decompose"]
+"""How one answer was made of several."""
 
 
 def new_inference_id() -> str:
@@ -59,13 +63,19 @@ class Exchange:
     has_fallen_back: bool = False
     streamed: bool = False
     under_way: int = 0
+    composed: Composed | None = None
+    parts: list["Exchange"] = field(default_factory=list)
+    parent_id: str | None = None
+    limit_usd: float = math.inf
+    composing_usd: float = 0.0
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def succeeded(self, model: str, done: Completion, cost_usd: float, *, purpose: Purpose = "answer") -> CallRow:
         """Record a call that was answered: its answer joins the group of an equal one, if there is any."""
         step = self._next_step()
-        found = extract(text_of(done.body["choices"][0]["message"].get("content")), prompt_of(self.body))
+        text = text_of(done.body["choices"][0]["message"].get("content"))
+        found = extract(text, prompt_of(self.body)) if purpose != "plan" else NOTHING
         row = self._row(model, step, purpose)
         row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
         row.latency_s = done.latency_s
@@ -80,13 +90,13 @@ class Exchange:
         )
         self.answers[step], self.completions[step] = found, done
         self.rows.append(row)
-        if found.kind == "free":
+        if found.kind == "free" and purpose in ANSWERING:
             self._compare_meanings()
         return row
 
     def _compare_meanings(self) -> None:
         """Say of every free answer that is not stored yet how much it is like the one nearest to it."""
-        answers = [row for row in self.rows if row.purpose != "judge" and row.step in self.answers]
+        answers = [row for row in self.rows if row.purpose in ANSWERING and row.step in self.answers]
         free = [row for row in answers if self.answers[row.step].kind == "free"]
         if len(free) < 2:
             return
@@ -109,8 +119,9 @@ class Exchange:
     def _row(self, model: str, step: int, purpose: Purpose) -> CallRow:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
-            account="request" if purpose == "answer" else "background",
-            explored=(self.is_explored and step == 0) or purpose != "answer", created_at=self.at,
+            account="background" if purpose == "shadow" else "request",
+            explored=purpose == "shadow" or (purpose == "answer" and self.is_explored and not self.attempts),
+            created_at=self.at,
         )  # fmt: skip
 
     def _next_step(self) -> int:
@@ -150,29 +161,44 @@ class Exchange:
 
     @property
     def attempts(self) -> int:
-        """Calls made to answer, failed ones and one that still streams included."""
-        return sum(row.purpose == "answer" for row in self.rows) + self.under_way
+        """Calls made to answer, failed ones, one that still streams and those of the parts included."""
+        own = sum(row.purpose in ("answer", "synthesis") for row in self.rows)
+        return own + self.under_way + sum(part.attempts for part in self.parts)
 
     @property
     def cost_usd(self) -> float:
-        """What the request has cost so far, judges included; comparisons are not the request's."""
-        return sum(row.cost_usd for row in self.rows if row.purpose in ("answer", "judge"))
+        """What the request has cost so far, judges and parts included; comparisons are not the request's."""
+        return self.own_usd + sum(part.cost_usd for part in self.parts)
+
+    @property
+    def own_usd(self) -> float:
+        """What the request itself has cost; the cost of a part stands in the part's own decision."""
+        return sum(row.cost_usd for row in self.rows if row.purpose != "shadow")
+
+    @property
+    def left_usd(self) -> float:
+        """What a composed answer may still cost."""
+        return self.limit_usd - self.cost_usd
 
     @property
     def expected_usd(self) -> float:
-        """What its first call is expected to cost."""
-        return self.decision.costs_usd.get(self.decision.arm, 0.0)
+        """What its first call, or its panel with all that makes one answer of several, is expected to cost."""
+        asked = self.decision.panel or (self.decision.arm,)
+        return sum(self.decision.costs_usd.get(arm, 0.0) for arm in asked) + self.composing_usd
 
     @property
     def answer_model(self) -> str | None:
         """The model whose answer is returned."""
-        return next((r.model for r in self.rows if r.step == self.answered_step and r.purpose == "answer"), None)
+        given = (r for r in self.rows if r.step == self.answered_step and r.purpose in ("answer", "synthesis"))
+        return next((row.model for row in given), None)
 
     @property
     def stage(self) -> str:
         """What decided, for the response's header."""
         if self.decision.stage == "pinned":
             return "pinned"
+        if self.composed is not None:
+            return self.composed
         if self.has_fallen_back:
             return "fallback"
         return "cascade" if self.attempts > 1 else self.decision.stage
@@ -183,6 +209,17 @@ class Exchange:
         return max(0.0, (time.perf_counter() - self.started - self.upstream_s) * 1e3)
 
     # -- rows -----------------------------------------------------------------------------------------------------
+
+    def entries(self, status: Status, *, keep_content: bool, account: Account = "request") -> list[Entry]:
+        """Return the events that tell of the whole request, those of its parts first."""
+        parts = [
+            part.entry(
+                "answered" if part.answered_step is not None else "failed" if status == "answered" else status,
+                keep_content=keep_content, account=account,
+            )
+            for part in self.parts
+        ]  # fmt: skip
+        return [*parts, self.entry(status, keep_content=keep_content, account=account)]
 
     def entry(self, status: Status, *, keep_content: bool, account: Account = "request") -> Entry:
         """Return the event that tells of the whole request."""
@@ -197,6 +234,7 @@ class Exchange:
         answer = self.completions.get(self.answered_step) if self.answered_step is not None else None
         return DecisionRow(
             id=self.id,
+            parent_id=self.parent_id,
             created_at=self.at,
             user=self.user,
             key_id=self.key_id,
@@ -218,7 +256,7 @@ class Exchange:
             context=pack_context(self.context),
             category=decision.category,
             confidence=self.confidence,
-            cost_usd=self.cost_usd,
+            cost_usd=self.own_usd,
             overhead_ms=self.overhead_ms,
             streamed=self.streamed,
             status=status,

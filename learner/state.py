@@ -23,6 +23,7 @@ from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.judges import Stacker
 from learner.labels import RatedLabels, agreement_labels, rated_labels
+from learner.merge import believed_merge, last_merge, merged_labels
 from learner.onboarding import next_states
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
@@ -31,6 +32,7 @@ from learner.shares import note, share
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
 from learner.types import (
+    ANSWERING,
     Call,
     Event,
     FloatArray,
@@ -231,7 +233,7 @@ class LearnerState:
         )
         self._see(event)
         for call in fresh:
-            if call.outcome == "ok" and call.purpose != "judge":
+            if call.outcome == "ok" and call.purpose in ANSWERING:
                 self.cost.observe(self._positions[call.arm], event.context, call)
                 note(self.stated, event.context, is_so=states_answer(call))
         if event.is_request:
@@ -241,11 +243,14 @@ class LearnerState:
         """Believed quality of the answer; only a quality floor has to know it."""
         if self.accounts.of(event.account).objective.kind != "quality_floor" or event.answered_step is None:
             return 0.0
-        return float(self.view().answered(event.context, event.calls, event.scores).right.max(initial=0.0))
+        told = event.context, event.calls, event.scores
+        if (merge := last_merge(event.calls)) is not None and merge.step == event.answered_step:
+            return believed_merge(self.view(), *told).right
+        return float(self.view().answered(*told).right.max(initial=0.0))
 
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
-        answers = [call for call in event.calls if call.outcome == "ok" and call.purpose != "judge"]
+        answers = [call for call in event.calls if call.outcome == "ok" and call.purpose in ANSWERING]
         is_comparable = any(call.group is not None for call in answers)
         if event.is_request and answers:
             note(self.comparable, event.context, is_so=is_comparable)
@@ -260,8 +265,9 @@ class LearnerState:
         self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
         labels: Mapping[int, Label] = agreement_labels(answered)
         if lesson.rating is not None:
-            rated = rated_labels(self.view(), Rated(event, "", *lesson.rating), answered)
-            labels = rated.labels if rated is not None else labels
+            rating = Rated(event, "", *lesson.rating)
+            rated = rated_labels(self.view(), rating, answered)
+            labels = rated.labels if rated is not None else merged_labels(rating, answered) or labels
         self._learn(event, lesson, labels)
 
     def _rate(self, event: Rated) -> None:
@@ -269,19 +275,20 @@ class LearnerState:
         if not 0.0 <= event.reward <= 1.0:
             raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
         lesson = self._lesson(event.served.inference_id)
-        rated = rated_labels(self.view(), event, self._answered(event.served, lesson))
-        if rated is None:
-            return
-        if lesson.rating is None:
+        answered = self._answered(event.served, lesson)
+        rated = rated_labels(self.view(), event, answered)
+        labels = rated.labels if rated is not None else merged_labels(event, answered)
+        if rated is not None and lesson.rating is None:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
             self._weigh(rated)
-        lesson.rating = event.reward, event.is_binary
-        self._learn(event.served, lesson, rated.labels)
+        if labels:
+            lesson.rating = event.reward, event.is_binary
+            self._learn(event.served, lesson, labels)
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
         quality = self.view().quality.mean(event.context)
-        for arm in {self._positions[call.arm] for call in event.calls if call.purpose != "judge"}:
+        for arm in {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}:
             quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
         return self.view().answered(event.context, event.calls, event.scores, quality)
 

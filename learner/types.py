@@ -17,9 +17,12 @@ from learner.pool import Arm
 
 FloatArray = NDArray[np.float64]
 
-Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned"]
-Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
+Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
+Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
+
+# Calls whose answer is the arm's own answer to the query; a judge, a planner or a merger was asked something else.
+ANSWERING: frozenset[Purpose] = frozenset({"answer", "shadow", "quiz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Decision:
 
     `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
+    `panel` names the arms that are asked at once, `arm` first; it is empty where arms are asked one after the other.
     """
 
     arm: str
@@ -111,6 +115,7 @@ class Decision:
     explored: bool
     policy_version: str
     category: str
+    panel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
