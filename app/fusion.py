@@ -33,12 +33,12 @@ def with_panel(exchange: Exchange, view: View) -> None:
 
 
 def _merging_usd(exchange: Exchange, view: View) -> float:
-    """Return what merging the answers of a whole panel is expected to cost."""
+    """Return what merging the answers of a whole panel is expected to cost, at most half of the money there is."""
     tokens = view.cost.expected_tokens(exchange.context, range(len(view.arms)))
     longest = {"messages": [*exchange.body["messages"], {"role": "user", "content": MERGING}]}
     context, limits = asked_with(exchange, longest)
     context = replace(context, input_chars=context.input_chars + round(4 * MOST_ARMS * max(tokens)))
-    arm = most_useful(view, context, limits)
+    arm = most_useful(view, context, limits, limit_usd=exchange.limit_usd / 2.0)
     return expected_usd(view, context, arm) if arm is not None else math.inf
 
 

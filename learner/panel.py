@@ -26,6 +26,7 @@ from learner.types import Context, Decision, FloatArray, Limits
 MOST_ARMS = 3
 # All panels of three among so many arms are weighed in under a millisecond.
 MOST_CONSIDERED = 12
+TIE_DIGITS = 9
 BELIEFS = np.linspace(-0.5, 1.5, 401)
 LEAST_DEVIATION = 0.005
 
@@ -70,14 +71,14 @@ def best_panel(
         most: Largest panel.
         limit_usd: The most that all its calls together may be expected to cost.
     """
-    best, arms = -math.inf, ()
+    best: tuple[float, float, list[int]] = (-math.inf, 0.0, [])
     for sets in panels(considered(prospects, kept, most), most):
         usd = prospects.cost_usd[sets].sum(axis=1)
         utility = np.where(usd <= limit_usd, fused_quality(prospects, sets) - prospects.lambda_ * usd, -math.inf)
-        at = int(utility.argmax())
-        if utility[at] > best:
-            best, arms = float(utility[at]), tuple(sets[at].tolist())
-    return tuple(sorted(arms, key=lambda i: -prospects.quality[i]))
+        # Of equal ones the cheapest: where a vote can gain nothing, sums of floats must not choose.
+        at = np.lexsort((usd, -utility.round(TIE_DIGITS)))[0]
+        best = max(best, (float(utility[at].round(TIE_DIGITS)), -float(usd[at]), sets[at].tolist()))
+    return tuple(sorted(best[2], key=lambda i: -prospects.quality[i]))
 
 
 def considered(prospects: Prospects, kept: Sequence[int], most: int) -> list[int]:
