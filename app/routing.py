@@ -17,8 +17,9 @@ import numpy as np
 from app.background import Background
 from app.budgets import Budgets
 from app.decompose import decompose, part_body
-from app.errors import AppError, BadRequest, Unavailable, UpstreamFailed, UpstreamRateLimited, UpstreamTimeout
+from app.errors import AppError, BadRequest, Unavailable
 from app.exchange import Exchange
+from app.failures import nobody_answered, rejected
 from app.fusion import fuse, with_panel
 from app.judging import Judging
 from app.learning import Learning
@@ -330,23 +331,3 @@ def pinned(model: str, view: View, context: Context, lambda_: float) -> Decision
         arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
         lambda_=lambda_, stage="pinned", explored=False, policy_version=view.parameters.name, category="",
     )  # fmt: skip
-
-
-def rejected(error: CallFailed) -> BadRequest:
-    """Tell the client what the upstream said of its request."""
-    said = (error.upstream_error or {}).get("message") or error.message
-    return BadRequest(f"The model refused the request: {str(said)[:500]}", code="upstream_rejected")
-
-
-def nobody_answered(exchange: Exchange) -> AppError:
-    """Say that every model that may answer failed, and how."""
-    tried = [row for row in exchange.rows if row.purpose == "answer"]
-    said = ", ".join(f"{row.model}: {row.status_code or row.outcome}" for row in tried)
-    message = f"No model answered ({said}); try again later, or check the pool's upstreams"
-    if all(row.outcome == "timeout" for row in tried):
-        return UpstreamTimeout(message)
-    if all(row.status_code == 429 for row in tried):
-        return UpstreamRateLimited(message)
-    if all(row.status_code in (400, 413, 422) for row in tried):
-        return BadRequest(f"Every model refused the request ({said})", code="upstream_rejected")
-    return UpstreamFailed(message)

@@ -28,7 +28,7 @@ from scripts.bench.worlds import World, folders, outcomes_file, read_folder, row
 Evidence = Mapping[tuple[str, str], Mapping[str, float]]
 
 MODES = ("vote", "best")
-SHARES = (0.4, 0.6, 0.8, 1.0)
+SHARES = (0.6, 1.0)
 ROUTED = Parts(is_retuned=False)
 
 
@@ -126,10 +126,10 @@ def worlds_with_texts(data: Path) -> Iterator[tuple[World, Evidence]]:
             yield from ((world, evidence) for world in read_folder(folder) if world.is_comparable and evidence)
 
 
-def read_evidence(folder: Path, path: Path) -> dict[tuple[str, str], Mapping[str, float]]:
+def read_evidence(folder: Path, path: Path) -> Evidence:
     """Read what the built-in checks say of every recorded text, by prompt and model."""
     prompts = {str(row["query_id"]): str(row["prompt"]) for row in rows_of(folder / "queries.parquet")}
-    found = {}
+    found: dict[tuple[str, str], Mapping[str, float]] = {}
     for row in rows_of(path, ["query_id", "model", "response"]):
         prompt, text = prompts.get(str(row["query_id"]), ""), str(row["response"] or "")
         is_stated = extract(text, prompt).is_stated
@@ -197,13 +197,22 @@ def main() -> None:
         "--data", type=Path, required=True, help="tree of folders with queries.parquet and answers.parquet"
     )
     parser.add_argument("--embedding", type=Path, help="folder of a static embedding; default: hashing, no file")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=SHARES, help="budgets, as shares of the way to the best"
+    )
     parser.add_argument("--requests", type=int, default=2_000, help="requests per stream")
     parser.add_argument("--seeds", type=int, default=5, help="seeds")
     parser.add_argument("--processes", type=int, default=2, help="processes to play in")
     options = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     tasks = [
-        Task(stream, {s: world.budget_usd(s) for s in SHARES}, evidence_on(stream, evidence), seed, options.embedding)
+        Task(
+            stream,
+            {s: world.budget_usd(s) for s in options.shares},
+            evidence_on(stream, evidence),
+            seed,
+            options.embedding,
+        )
         for world, evidence in worlds_with_texts(options.data)
         for seed in range(options.seeds)
         for stream in [world.stream(seed, options.requests)]

@@ -21,7 +21,8 @@ from tests.app.harness import (
     settings_of,
     text_of,
 )
-from tests.app.test_judging import Judge, http_server
+from tests.app.providers.conftest import http_server
+from tests.app.test_judging import Judge
 
 MARK = re.compile(r"^(=====[0-9a-f]{16}=====) ANSWER 1$", re.MULTILINE)
 MODES = ("vote", "best", "synthesize")
@@ -224,7 +225,7 @@ async def test_no_candidate_can_forge_the_marks(house: House) -> None:
     for _ in range(2):
         # The second time a candidate repeats the whole of the first prompt, its marks included.
         await fused(house, "synthesize")
-    marks = [mark.group(1) for prompt in seen if (mark := MARK.search(prompt.partition("Several")[2]))]
+    marks = [found.group(1) for prompt in seen if (found := MARK.search(prompt.partition("Several")[2]))]
     assert len(set(marks)) == 2
     for mark, prompt in zip(marks, seen, strict=True):
         titles = [line for line in prompt.splitlines() if line.startswith(mark)]
