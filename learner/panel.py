@@ -24,7 +24,7 @@ from learner.pool import refusal, serving
 from learner.types import Context, Decision, FloatArray, Limits
 
 MOST_ARMS = 3
-# All panels of three among so many arms are weighed in under a millisecond.
+# All panels of three among so many arms are weighed within milliseconds.
 MOST_CONSIDERED = 12
 TIE_DIGITS = 9
 BELIEFS = np.linspace(-0.5, 1.5, 401)
@@ -130,9 +130,10 @@ def vote_quality(joint: JointView, quality: FloatArray, sets: NDArray[np.intp]) 
 
 def best_quality(quality: FloatArray, deviation: FloatArray, sets: NDArray[np.intp]) -> FloatArray:
     """E[max] of the beliefs after evidence, X_m ~ N(quality_m, deviation_m²), independent: ∫ (1 − Π F_m), (sets,)."""
-    spread = np.maximum(deviation, LEAST_DEVIATION)
-    below = _normal_cdf((BELIEFS - quality[:, None]) / spread[:, None])
-    all_below = below[sets].prod(axis=1)
+    arms, at = np.unique(sets, return_inverse=True)
+    spread = np.maximum(deviation[arms], LEAST_DEVIATION)
+    below = _normal_cdf((BELIEFS - quality[arms, None]) / spread[:, None])
+    all_below = below[at.reshape(sets.shape)].prod(axis=1)
     expected: FloatArray = BELIEFS[-1] - np.trapezoid(all_below, BELIEFS, axis=1)
     return expected
 
