@@ -55,7 +55,7 @@ def test_only_worlds_with_texts_that_can_be_compared_are_played_and_their_faults
     }  # fmt: skip
     for name, columns in (("queries", queries), ("answers", answers)):
         pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
-    ((world, evidence),) = worlds_with_texts(tmp_path) or [(None, {})]
+    ((world, evidence),) = worlds_with_texts(tmp_path)
     assert world.models == ("a", "b")
     assert evidence[prompts[0], "a"] == {}
     assert evidence[prompts[0], "b"]["empty"] == 1.0
