@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 
 from tests.app.harness import (
@@ -16,7 +15,6 @@ from tests.app.harness import (
     bearer,
     entry,
     events,
-    on_a_port,
     running,
     settings_of,
     text_of,
@@ -381,11 +379,6 @@ async def test_a_panel_costs_no_more_than_a_key_has_left_and_a_spent_budget_is_r
     assert reply.json()["error"]["code"] == "budget_exceeded"
 
 
-async def test_auto_asks_a_panel_that_is_worth_its_money(house: House) -> None:
-    await fused(house, "vote", model="auto:cheap", router={"cost_quality": 0.999})
-    assert set(house.upstream.models) == {"small", "middle"}
-
-
 # -- what cannot be ---------------------------------------------------------------------------------------------------
 
 
@@ -428,24 +421,6 @@ async def test_a_fused_answer_is_streamed_once_it_stands(house: House, mode: str
     assert chunks[-1]["usage"]["cost"] == pytest.approx(sum(call["cost_usd"] for call in calls_of(house)))
     assert {chunk["model"] for chunk in chunks} == {decision_of(house)["answer_model"]}
     assert decision_of(house)["streamed"] == 1
-
-
-@pytest.mark.parametrize("mode", MODES)
-async def test_the_official_client_fuses(open_house: Callable[..., Any], mode: str) -> None:
-    house: House = await open_house(settings_of(*PEERS), admin_key="sk-boss")
-    house.upstream.answers = {model: says("It is 42", "Merged: 42") for model in ALL}
-    async with (
-        on_a_port(house.app) as address,
-        openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="sk-boss", max_retries=0) as client,
-    ):
-        done = await client.chat.completions.create(
-            model="auto:best", messages=[{"role": "user", "content": "What is 6 times 7?"}],
-            extra_body={"router": {"fusion": mode}},
-        )  # fmt: skip
-    assert done.choices[0].message.content == ("Merged: 42" if mode == "synthesize" else "It is 42")
-    assert done.model in ALL
-    assert done.usage is not None
-    assert (done.usage.model_extra or {})["cost"] == pytest.approx(decision_of(house)["cost_usd"])
 
 
 async def test_what_was_fused_is_recovered_bit_for_bit(data_dir: Path, tmp_path: Path) -> None:
