@@ -167,7 +167,7 @@ def _wire(
     router = Router(
         learning.features, learning, journal, pool, calling, Judging(settings.judges, pool, timeout_s=timeout_s),
         background, first_arm, time.time, timeout_s, keep_content,
-        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals,
+        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
     )  # fmt: skip
     given = settings.feedback
     feedback = Feedback(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from learner.demonstrations import demonstrated_labels, verdicts
 from learner.labels import RatedLabels, agreement_labels, rated_labels
+from learner.merge import merged_labels
 from learner.policy import Answered, View
 from learner.quality import Label
 from learner.ratings import DEMONSTRATION, Rating, mixed, standing
@@ -49,13 +50,16 @@ class Lesson:
     def teach(self, view: View, served: Served, answered: Answered) -> tuple[Mapping[int, Label], RatedLabels | None]:
         """Return the labels of what stands, and the rating of the served answer itself if there is one."""
         said = standing(self.ratings)
-        rated = rated_labels(view, Rated(served, "", said.reward, said.is_binary), answered) if said else None
+        rating = Rated(served, "", said.reward, said.is_binary) if said else None
+        rated = rated_labels(view, rating, answered) if rating is not None else None
         told = verdicts(self.reference, served) if self.reference is not None else {}
         if told:
             return demonstrated_labels(answered, told), rated
         plain = agreement_labels(answered)
-        if said is None or rated is None:
+        if said is None or rating is None:
             return plain, None
+        if rated is None:
+            return merged_labels(rating, answered) or plain, None
         if said.share is not None:
             return mixed(plain, rated.labels, said.share), None
         return rated.labels, rated
