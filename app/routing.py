@@ -7,7 +7,7 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,7 @@ from app.errors import AppError, BadRequest, Unavailable
 from app.exchange import Exchange
 from app.failures import nobody_answered, rejected
 from app.fusion import fuse, with_panel
-from app.judging import Judging
+from app.hearing import Hearing
 from app.learning import Learning
 from app.pool import Pool
 from app.providers.base import CallFailed, Completion, Provider
@@ -33,7 +33,6 @@ from app.storage.journal import Journal
 from app.storage.tables import CallRow, Purpose
 from learner.errors import NoEligibleArm
 from learner.features import Features, components_of
-from learner.opinions import judges_to_explore
 from learner.policy import Ask, Stop, View
 from learner.types import Context, Decision, Limits
 
@@ -65,7 +64,7 @@ class Router:
     journal: Journal
     pool: Pool
     providers: dict[str, Provider]
-    judging: Judging
+    hearing: Hearing
     background: Background
     rng: np.random.Generator
     clock: Callable[[], float]
@@ -208,14 +207,14 @@ class Router:
 
     async def judge(self, exchange: Exchange, row: CallRow) -> None:
         """Let the judges whose opinion is worth its price see an answer."""
-        if self.judging.has_judges:
-            await self._judge(exchange, row)
+        if self.hearing.has_judges:
+            await self.hearing.hear(exchange, row)
 
     async def _judged_step(self, exchange: Exchange, row: CallRow) -> str | None:
         """Let judges see a new answer, then stop (None) or name the next arm."""
         step = self._step(exchange)
-        if self.judging.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
-            await self._judge(exchange, row)
+        if self.hearing.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
+            await self.hearing.hear(exchange, row)
             step = self._step(exchange)
         if isinstance(step, Ask):
             return step.arm
@@ -226,41 +225,6 @@ class Router:
         if exchange.decision.stage == "pinned":
             return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
         return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
-
-    def _wanted_judge(self, exchange: Exchange, row: CallRow, unasked: dict[str, float]) -> str | None:
-        # The view judges the newest answer; of a panel's answers, each is the one in question in its turn.
-        calls = exchange.calls
-        asked_about = next(call for call in calls if call.step == row.step and call.purpose == row.purpose)
-        told = [*(call for call in calls if call is not asked_about), replace(asked_about, purpose="answer")]
-        return self.learning.view.wanted_judge(exchange.context, exchange.limits, told, exchange.judged, unasked)
-
-    async def _judge(self, exchange: Exchange, row: CallRow) -> None:
-        """Ask judges about an answer one after another, the most valuable first, until none is worth it."""
-        unasked = self.judging.costs_usd(exchange, row.step)
-        await self._ask_judges(exchange, row, [j for j in self.judging.always if j in unasked], unasked)
-        while judge := self._wanted_judge(exchange, row, unasked):
-            await self._ask_judges(exchange, row, [judge], unasked)
-        if exchange.limits.explore:
-            view = self.learning.view
-            explored = judges_to_explore(unasked, view.stacker.heard, view.allowance_usd, self.rng)
-            await self._ask_judges(exchange, row, explored, unasked, explored=True)
-
-    async def _ask_judges(
-        self,
-        exchange: Exchange,
-        row: CallRow,
-        judges: Sequence[str],
-        unasked: dict[str, float],
-        *,
-        explored: bool = False,
-    ) -> None:
-        for judge in judges:
-            del unasked[judge]
-        began = time.perf_counter()
-        try:
-            exchange.scores += await self.judging.ask(judges, exchange, row.step, explored=explored)
-        finally:
-            exchange.upstream_s += time.perf_counter() - began
 
     async def call(
         self,

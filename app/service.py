@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.background import Background
 from app.budgets import Budgets, period_start
 from app.feedback import Feedback
+from app.hearing import Hearing
 from app.jobs import Jobs
 from app.judging import Judging
 from app.keys import Keys
@@ -164,8 +165,9 @@ def _wire(
     keys = Keys(environment.admin_key, journal, budgets)
     seals = Seals.open(environment.data_dir)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
+    hearing = Hearing(Judging(settings.judges, pool, timeout_s=timeout_s), learning, first_arm)
     router = Router(
-        learning.features, learning, journal, pool, calling, Judging(settings.judges, pool, timeout_s=timeout_s),
+        learning.features, learning, journal, pool, calling, hearing,
         background, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
     )  # fmt: skip
@@ -214,6 +216,6 @@ async def _stop(service: Service) -> None:
 
 
 async def _close_upstreams(service: Service) -> None:
-    await service.router.judging.close()
+    await service.router.hearing.close()
     for provider in service.router.providers.values():
         await provider.close()
