@@ -179,7 +179,8 @@ class Exchange:
         return tuple(
             Call(
                 arm=row.model, step=row.step, purpose=row.purpose, outcome=row.outcome,
-                output_tokens=row.output_tokens, cost_usd=row.cost_usd, group=row.answer_group, evidence=row.evidence,
+                output_tokens=row.output_tokens, cost_usd=row.cost_usd, group=row.answer_group,
+                explored_share=row.explored_share, evidence=row.evidence,
             )
             for row in self.rows
         )  # fmt: skip
