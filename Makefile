@@ -10,7 +10,7 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	# torch first: alone it resolves to the processor build where one is at hand, and nothing newer is pulled in later.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embeddings,demo,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embeddings,demo,sentiment,dev]'
 	touch $@
 
 install: $(READY) ## the service, its embedding and the tools, in .venv

@@ -4,6 +4,7 @@ Both numbers are kept in memory and built anew at start, so that a request is ad
 numbers. Whatever a request caused counts from its end on, also where it failed or its client had gone.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,6 +102,14 @@ class Budgets:
         account = self._accounts[key_id]
         account.turn_to(at)
         return account.spent_usd
+
+    def left_usd(self, key_id: str | None, at: float) -> float:
+        """Return what a key may still spend beside its requests under way; endless where it has no budget."""
+        account = self._accounts.get(key_id or "")
+        if account is None or account.budget is None:
+            return math.inf
+        account.turn_to(at)
+        return account.budget.usd - account.spent_usd - account.reserved_usd
 
     @contextmanager
     def charged(

@@ -75,8 +75,11 @@ def _as_written(document: Document, problem: Problem) -> Problem:
 
 def _contradictions(data: Any) -> list[Problem]:
     models, judges = _section(data, "models"), _section(data, "judges")
+    splitting = data.get("decompose") if isinstance(data, dict) else None
     found = contradictions(
-        [model.get("id") for model in models], [(judge.get("id"), judge.get("model")) for judge in judges]
+        [model.get("id") for model in models],
+        [(judge.get("id"), judge.get("model")) for judge in judges],
+        {role: splitting.get(role) for role in ("planner", "merger")} if isinstance(splitting, dict) else {},
     )
     return [Problem(loc, shown(value), wanted) for loc, value, wanted in found]
 

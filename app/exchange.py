@@ -4,10 +4,11 @@ An exchange is filled by `routing` (or by a stream) and then written to the jour
 only; rows get prompt and answer where the configuration says so.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,15 @@ from app.schemas.chat import ChatRequest
 from app.seals import Seals
 from app.storage.batch import Entry
 from app.storage.tables import Account, CallRow, DecisionRow, JudgeScoreRow, Purpose, Status
-from learner.answers import Answer, extract, same
+from learner.answers import NOTHING, Answer, extract, same
 from learner.likeness import READ_CHARS, likeness
 from learner.references import agrees
 from learner.relevance import is_comparable, relevance
 from learner.signals import signals
-from learner.types import Call, Context, Decision, JudgeScore, Limits, Query
+from learner.types import ANSWERING, Call, Context, Decision, JudgeScore, Limits, Query
+
+Composed = Literal["vote", "best", "synthesize", "decompose"]
+"""How one answer was made of several."""
 
 ASKED = -1
 
@@ -69,6 +73,11 @@ class Exchange:
     has_fallen_back: bool = False
     streamed: bool = False
     under_way: int = 0
+    composed: Composed | None = None
+    parts: list["Exchange"] = field(default_factory=list)
+    parent_id: str | None = None
+    limit_usd: float = math.inf
+    composing_usd: float = 0.0
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -76,7 +85,8 @@ class Exchange:
         """Record a call that was answered: its answer joins the group of an equal one, if there is any."""
         step = self._next_step()
         message = done.body["choices"][0]["message"]
-        found = extract(text_of(message.get("content")), prompt_of(self.body))
+        text = text_of(message.get("content"))
+        found = extract(text, prompt_of(self.body)) if purpose != "plan" else NOTHING
         row = self._row(model, step, purpose)
         row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
         row.latency_s = done.latency_s
@@ -93,7 +103,7 @@ class Exchange:
         self.answers[step], self.completions[step] = found, done
         row.evidence |= format_signals(self.body, message) | self._relevance(step)
         self.rows.append(row)
-        if found.kind == "free":
+        if found.kind == "free" and purpose in ANSWERING:
             self._compare_meanings()
         return row
 
@@ -119,7 +129,7 @@ class Exchange:
 
     def _compare_meanings(self) -> None:
         """Say of every free answer that is not stored yet how much it is like the one nearest to it."""
-        answers = [row for row in self.rows if row.purpose != "judge" and row.step in self.answers]
+        answers = [row for row in self.rows if row.purpose in ANSWERING and row.step in self.answers]
         free = [row for row in answers if self.answers[row.step].kind == "free"]
         if len(free) < 2:
             return
@@ -139,14 +149,15 @@ class Exchange:
     def _row(self, model: str, step: int, purpose: Purpose) -> CallRow:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
-            account="request" if purpose == "answer" else "background",
-            explored_share=self._explored_share(step, purpose), created_at=self.at,
+            account="background" if purpose == "shadow" else "request",
+            explored_share=self._explored_share(purpose), created_at=self.at,
         )  # fmt: skip
 
-    def _explored_share(self, step: int, purpose: Purpose) -> float | None:
-        if purpose != "answer":
+    def _explored_share(self, purpose: Purpose) -> float | None:
+        if purpose == "shadow":
             return 1.0
-        return self.decision.explored_share if step == 0 else None
+        is_first = all(row.purpose not in ("answer", "synthesis") for row in self.rows)
+        return self.decision.explored_share if purpose == "answer" and is_first else None
 
     def _next_step(self) -> int:
         return sum(row.purpose != "judge" for row in self.rows)
@@ -168,7 +179,8 @@ class Exchange:
         return tuple(
             Call(
                 arm=row.model, step=row.step, purpose=row.purpose, outcome=row.outcome,
-                output_tokens=row.output_tokens, cost_usd=row.cost_usd, group=row.answer_group, evidence=row.evidence,
+                output_tokens=row.output_tokens, cost_usd=row.cost_usd, group=row.answer_group,
+                explored_share=row.explored_share, evidence=row.evidence,
             )
             for row in self.rows
         )  # fmt: skip
@@ -185,29 +197,44 @@ class Exchange:
 
     @property
     def attempts(self) -> int:
-        """Calls made to answer, failed ones and one that still streams included."""
-        return sum(row.purpose == "answer" for row in self.rows) + self.under_way
+        """Calls made to answer, failed ones, one that still streams and those of the parts included."""
+        own = sum(row.purpose in ("answer", "synthesis") for row in self.rows)
+        return own + self.under_way + sum(part.attempts for part in self.parts)
 
     @property
     def cost_usd(self) -> float:
-        """What the request has cost so far, judges included; comparisons are not the request's."""
-        return sum(row.cost_usd for row in self.rows if row.purpose in ("answer", "judge"))
+        """What the request has cost so far, judges and parts included; comparisons are not the request's."""
+        return self.own_usd + sum(part.cost_usd for part in self.parts)
+
+    @property
+    def own_usd(self) -> float:
+        """What the request itself has cost; the cost of a part stands in the part's own decision."""
+        return sum(row.cost_usd for row in self.rows if row.purpose != "shadow")
+
+    @property
+    def left_usd(self) -> float:
+        """What a composed answer may still cost."""
+        return self.limit_usd - self.cost_usd
 
     @property
     def expected_usd(self) -> float:
-        """What its first call is expected to cost."""
-        return self.decision.costs_usd.get(self.decision.arm, 0.0)
+        """What its first call, or its panel with all that makes one answer of several, is expected to cost."""
+        asked = self.decision.panel or (self.decision.arm,)
+        return sum(self.decision.costs_usd.get(arm, 0.0) for arm in asked) + self.composing_usd
 
     @property
     def answer_model(self) -> str | None:
         """The model whose answer is returned."""
-        return next((r.model for r in self.rows if r.step == self.answered_step and r.purpose == "answer"), None)
+        given = (r for r in self.rows if r.step == self.answered_step and r.purpose in ("answer", "synthesis"))
+        return next((row.model for row in given), None)
 
     @property
     def stage(self) -> str:
         """What decided, for the response's header."""
         if self.decision.stage == "pinned":
             return "pinned"
+        if self.composed is not None:
+            return self.composed
         if self.has_fallen_back:
             return "fallback"
         return "cascade" if self.attempts > 1 else self.decision.stage
@@ -218,6 +245,17 @@ class Exchange:
         return max(0.0, (time.perf_counter() - self.started - self.upstream_s) * 1e3)
 
     # -- rows -----------------------------------------------------------------------------------------------------
+
+    def entries(self, status: Status, *, keep_content: bool, account: Account = "request") -> list[Entry]:
+        """Return the events that tell of the whole request, those of its parts first."""
+        parts = [
+            part.entry(
+                "answered" if part.answered_step is not None else "failed" if status == "answered" else status,
+                keep_content=keep_content, account=account,
+            )
+            for part in self.parts
+        ]  # fmt: skip
+        return [*parts, self.entry(status, keep_content=keep_content, account=account)]
 
     def entry(self, status: Status, *, keep_content: bool, account: Account = "request") -> Entry:
         """Return the event that tells of the whole request."""
@@ -232,6 +270,7 @@ class Exchange:
         answer = self.completions.get(self.answered_step) if self.answered_step is not None else None
         return DecisionRow(
             id=self.id,
+            parent_id=self.parent_id,
             created_at=self.at,
             user=self.user,
             key_id=self.key_id,
@@ -255,7 +294,7 @@ class Exchange:
             context=pack_context(self.context),
             category=decision.category,
             confidence=self.confidence,
-            cost_usd=self.cost_usd,
+            cost_usd=self.own_usd,
             overhead_ms=self.overhead_ms,
             streamed=self.streamed,
             status=status,

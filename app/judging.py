@@ -108,7 +108,7 @@ class Judging:
         answers = [
             Given(row.step, row.model, exchange.completions[row.step].text, exchange.answers[row.step])
             for row in exchange.rows
-            if row.purpose == "answer" and row.outcome == "ok"
+            if row.purpose in ("answer", "synthesis") and row.outcome == "ok"
         ]
         answer = next(each for each in answers if each.step == step)
         query = prompt_of(exchange.body)

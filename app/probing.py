@@ -34,11 +34,12 @@ class Probing:
 
     def draw(self, exchange: Exchange) -> None:
         """Have an answer judged where the lot falls on it, its request allows exploration, and the allowance pays."""
+        if exchange.answered_step is None or exchange.composed is not None:
+            return
         if not self.judging.has_judges or not exchange.limits.explore or exchange.decision.stage == "pinned":
             return
         if self.rng.random() >= self.share:
             return
-        assert exchange.answered_step is not None  # only answered requests are drawn
         view, category = self.background.learning.view, exchange.context.category
         costs_usd = self.judging.costs_usd(exchange, exchange.answered_step)
         best = sorted(costs_usd, key=lambda judge: -view.stacker.separation(judge, category))[:MOST_JUDGES]

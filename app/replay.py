@@ -31,6 +31,9 @@ from learner.types import (
     Served,
 )
 
+# Stages whose answer was merged by a model that was asked for nothing else.
+MERGED = ("synthesize", "decompose")
+
 
 def to_events(logged: Logged, feature_version: str) -> list[Event]:
     """Translate one logged event, and after a request the feedback on it that came early; empty if it teaches nothing.
@@ -101,7 +104,8 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         scores=tuple(JudgeScore(s.judge, s.step, s.score) for s in logged.judge_scores),
         answered_step=_answered_step(decision, logged.calls),
         fresh=fresh,
-        is_request=logged.kind == "request",
+        # A part is paid for by the request it belongs to, and no request to be counted by itself.
+        is_request=logged.kind == "request" and decision.parent_id is None,
         propensity=decision.propensity,
         account=decision.key_id,
         query_seal=decision.query_seal,
@@ -141,7 +145,8 @@ def is_binary(feedback: FeedbackRow) -> bool:
 
 
 def _answered_step(decision: DecisionRow, calls: tuple[CallRow, ...]) -> int | None:
-    answers = [c for c in calls if c.purpose == "answer" and c.outcome == "ok" and c.model == decision.answer_model]
+    given = "synthesis" if decision.stage in MERGED else "answer"
+    answers = [c for c in calls if c.purpose == given and c.outcome == "ok" and c.model == decision.answer_model]
     return answers[-1].step if answers else None
 
 

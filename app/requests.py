@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.errors import BadRequest
 from app.providers.completion import text_of
 from app.schemas.chat import ChatRequest, RouterOptions
 from learner.types import Limits, Query
@@ -50,6 +51,29 @@ def input_chars(body: Mapping[str, Any]) -> int:
 def upstream_body(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body without what only this service understands."""
     return {key: value for key, value in body.items() if key not in ("router", "stream", "stream_options")}
+
+
+def refuse_impossible(request: ChatRequest, query: Query) -> None:
+    """Refuse a composed answer where there cannot be one.
+
+    Raises:
+        BadRequest: the request names one model, or wants what no answer made of several can be.
+    """
+    options = request.router
+    mode = "fusion" if options.fusion else "decompose"
+    reasons = {
+        "and decompose cannot be combined: send one of them": options.fusion and options.decompose,
+        f"chooses among several models, and the request names {request.model}: use auto": not is_routed(request.model),
+        f"gives one answer, and the request wants n = {request.n}: leave out n": request.n > 1,
+        "cannot compare or merge calls of tools: leave out tools": query.has_tools,
+        "splits texts only, and the request has images: send text": options.decompose and query.has_images,
+        "asks several models, and cascade allows one: leave out cascade": options.fusion
+        and options.cascade in ("off", 1),
+    }
+    if options.fusion or options.decompose:
+        for reason, applies in reasons.items():
+            if applies:
+                raise BadRequest(f"router.{mode} {reason}", param=f"router.{mode}")
 
 
 def limits_of(request: ChatRequest, query: Query, chars: int, unavailable: frozenset[str]) -> Limits:

@@ -5,30 +5,35 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from app.background import Background
 from app.budgets import Budgets
-from app.errors import AppError, BadRequest, Unavailable, UpstreamFailed, UpstreamRateLimited, UpstreamTimeout
+from app.decompose import decompose, part_body
+from app.errors import AppError, BadRequest, Unavailable
 from app.exchange import Exchange
-from app.judging import Judging
+from app.failures import nobody_answered, rejected
+from app.fusion import fuse, with_panel
+from app.hearing import Hearing
 from app.learning import Learning
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
-from app.requests import input_chars, is_routed, limits_of, query_of, upstream_body
+from app.requests import input_chars, is_routed, limits_of, query_of, refuse_impossible, upstream_body
 from app.schemas.chat import ChatRequest
 from app.seals import Seals
+from app.settings import Decomposition
 from app.storage.journal import Journal
-from app.storage.tables import CallRow
+from app.storage.tables import CallRow, Purpose
 from learner.errors import NoEligibleArm
 from learner.features import Features, components_of
-from learner.opinions import judges_to_explore
 from learner.policy import Ask, Stop, View
 from learner.types import Context, Decision, Limits
 
@@ -53,6 +58,7 @@ class Router:
         objective: Names the kind of objective that rules a key.
         budgets: What the keys may spend.
         seals: Compare with demonstrated answers.
+        decomposition: How compound requests are split.
     """
 
     features: Features
@@ -60,7 +66,7 @@ class Router:
     journal: Journal
     pool: Pool
     providers: dict[str, Provider]
-    judging: Judging
+    hearing: Hearing
     background: Background
     probing: Probing
     rng: np.random.Generator
@@ -70,6 +76,12 @@ class Router:
     objective: Callable[[str | None], str]
     budgets: Budgets
     seals: Seals
+    decomposition: Decomposition
+
+    @property
+    def view(self) -> View:
+        """What is believed now."""
+        return self.learning.view
 
     def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
         """Decide who answers first; nothing is called yet.
@@ -81,18 +93,33 @@ class Router:
         """
         started = time.perf_counter()
         query = query_of(body)
+        refuse_impossible(request, query)
         view = self.learning.view
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
         limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
         decision = self._decide(request.model, context, limits)
-        return Exchange(
+        exchange = Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
             embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
             reference=view.references.find(query_seal, components_of(context)),
         )  # fmt: skip
+        self._prepare(exchange)
+        return exchange
+
+    def _prepare(self, exchange: Exchange) -> None:
+        """Say how much a composed answer may cost, and who makes it."""
+        options, at = exchange.request.router, exchange.at
+        if not options.fusion and not options.decompose:
+            return
+        limits = (options.max_cost_usd, self.decomposition.max_cost_usd if options.decompose else None)
+        exchange.limit_usd = min(self.budgets.left_usd(exchange.key_id, at), *(usd for usd in limits if usd), math.inf)
+        if options.fusion:
+            with_panel(exchange, self.view)
+        else:
+            exchange.composing_usd = exchange.decision.costs_usd.get(exchange.decision.arm, 0.0)
 
     def _decide(self, model: str, context: Context, limits: Limits) -> Decision:
         view = self.learning.view
@@ -133,16 +160,18 @@ class Router:
         try:
             await self._converse(exchange)
         except asyncio.CancelledError:
-            self.background.keep(self.journal.append(
-                exchange.entry("cancelled", keep_content=self.keep_content, account="background")
+            self.background.keep(self.journal.append_all(
+                exchange.entries("cancelled", keep_content=self.keep_content, account="background")
             ))  # fmt: skip
             raise
         except AppError:
             # In no response's usage, so in the background's account.
-            await self.journal.append(exchange.entry("failed", keep_content=self.keep_content, account="background"))
+            entries = exchange.entries("failed", keep_content=self.keep_content, account="background")
+            await self.journal.append_all(entries)
             raise
-        await self.journal.append(exchange.entry("answered", keep_content=self.keep_content))
-        self.afterwards(exchange)
+        await self.journal.append_all(exchange.entries("answered", keep_content=self.keep_content))
+        for answered in (exchange, *exchange.parts):
+            self.afterwards(answered)
         assert exchange.answered_step is not None  # _converse returns only with an answer
         return exchange.completions[exchange.answered_step]
 
@@ -153,19 +182,47 @@ class Router:
 
     async def _converse(self, exchange: Exchange) -> None:
         """Call arms until the policy stops."""
-        arm: str | None = exchange.decision.arm
+        arm = await self._composed(exchange)
         while arm is not None:
-            done = await self._call(exchange, arm)
+            done = await self.call(exchange, arm)
             if done is None:
                 arm = self.next_after_failure(exchange)
                 continue
             arm = await self._judged_step(exchange, done)
 
+    async def _composed(self, exchange: Exchange) -> str | None:
+        """Make one answer of several where the request wants that; returns whom to ask first where there is none."""
+        if exchange.decision.panel:
+            return None if await fuse(self, exchange) else self.next_after_failure(exchange)
+        if exchange.request.router.decompose and await decompose(self, exchange, self.decomposition):
+            return None
+        return exchange.decision.arm
+
+    def part_of(self, exchange: Exchange, text: str, *, limit_usd: float) -> Exchange:
+        """Begin a part of a request: a query of its own, with a decision of its own."""
+        left = {"max_cost_usd": limit_usd} if math.isfinite(limit_usd) else {}
+        options = exchange.request.router.model_copy(update={"decompose": False, **left})
+        request = exchange.request.model_copy(update={"router": options, "stream": False})
+        part = self.begin(request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id)
+        part.parent_id = exchange.id
+        return part
+
+    async def answer_part(self, part: Exchange) -> None:
+        """Have a part answered; it has no `answered_step` afterwards where nobody could."""
+        # Its calls tell how it failed; the merger answers it.
+        with suppress(AppError):
+            await self._converse(part)
+
+    async def judge(self, exchange: Exchange, row: CallRow) -> None:
+        """Let the judges whose opinion is worth its price see an answer."""
+        if self.hearing.has_judges:
+            await self.hearing.hear(exchange, row)
+
     async def _judged_step(self, exchange: Exchange, row: CallRow) -> str | None:
         """Let judges see a new answer, then stop (None) or name the next arm."""
         step = self._step(exchange)
-        if self.judging.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
-            await self._judge(exchange, row)
+        if self.hearing.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
+            await self.hearing.hear(exchange, row)
             step = self._step(exchange)
         if isinstance(step, Ask):
             return step.arm
@@ -177,41 +234,23 @@ class Router:
             return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
         return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
-    def _wanted_judge(self, exchange: Exchange, unasked: dict[str, float]) -> str | None:
-        return self.learning.view.wanted_judge(
-            exchange.context, exchange.limits, exchange.calls, exchange.judged, unasked
-        )
-
-    async def _judge(self, exchange: Exchange, row: CallRow) -> None:
-        """Ask judges about an answer one after another, the most valuable first, until none is worth it."""
-        unasked = self.judging.costs_usd(exchange, row.step)
-        await self._ask_judges(exchange, row, [j for j in self.judging.always if j in unasked], unasked)
-        while judge := self._wanted_judge(exchange, unasked):
-            await self._ask_judges(exchange, row, [judge], unasked)
-        if exchange.limits.explore:
-            view = self.learning.view
-            explored = judges_to_explore(unasked, view.stacker.heard, view.allowance_usd, self.rng)
-            await self._ask_judges(exchange, row, explored, unasked, explored=True)
-
-    async def _ask_judges(
+    async def call(
         self,
         exchange: Exchange,
-        row: CallRow,
-        judges: Sequence[str],
-        unasked: dict[str, float],
+        arm: str,
         *,
-        explored: bool = False,
-    ) -> None:
-        for judge in judges:
-            del unasked[judge]
-        began = time.perf_counter()
-        try:
-            exchange.scores += await self.judging.ask(judges, exchange, row.step, explored=explored)
-        finally:
-            exchange.upstream_s += time.perf_counter() - began
-
-    async def _call(self, exchange: Exchange, arm: str) -> CallRow | None:
+        purpose: Purpose = "answer",
+        body: Mapping[str, Any] | None = None,
+        expected_usd: float | None = None,
+    ) -> CallRow | None:
         """Call one arm; None where it failed, which is recorded.
+
+        Args:
+            exchange: The request.
+            arm: Whom to call.
+            purpose: What for.
+            body: What it is sent, where that is not the request itself.
+            expected_usd: What it is expected to cost then.
 
         Raises:
             BadRequest: the upstream refused the request itself, so that no other model is tried.
@@ -221,30 +260,32 @@ class Router:
         began = time.perf_counter()
         try:
             done = await self.provider_of(arm).complete(
-                endpoint, upstream_body(exchange.body), timeout_s=self.timeout_s
+                endpoint, upstream_body(body or exchange.body), timeout_s=self.timeout_s
             )
         except CallFailed as err:
-            self.note_failure(exchange, arm, err)
+            self.note_failure(exchange, arm, err, purpose)
             return None
         except asyncio.CancelledError:
-            self.note_cancelled(exchange, arm, time.perf_counter() - began)
+            usd = exchange.decision.costs_usd.get(arm, 0.0) if expected_usd is None else expected_usd
+            self.note_cancelled(exchange, arm, time.perf_counter() - began, purpose, usd)
             raise
         finally:
             exchange.upstream_s += time.perf_counter() - began
         self.pool.breaker.succeeded(arm)
-        return exchange.succeeded(arm, done, endpoint.cost_usd(done.input_tokens, done.output_tokens))
+        cost_usd = endpoint.cost_usd(done.input_tokens, done.output_tokens)
+        return exchange.succeeded(arm, done, cost_usd, purpose=purpose)
 
     def provider_of(self, arm: str) -> Provider:
         """Return the provider that calls a model."""
         return self.providers["fake" if self.pool.is_fake(arm) else "openai"]
 
-    def note_failure(self, exchange: Exchange, arm: str, error: CallFailed) -> None:
+    def note_failure(self, exchange: Exchange, arm: str, error: CallFailed, purpose: Purpose = "answer") -> None:
         """Record a failed call.
 
         Raises:
             BadRequest: the upstream refused the request itself.
         """
-        exchange.failed(arm, error)
+        exchange.failed(arm, error, purpose=purpose)
         if error.client_fault and exchange.decision.stage == "pinned":
             raise rejected(error) from error
         if error.client_fault:
@@ -253,10 +294,12 @@ class Router:
         else:
             self.pool.breaker.failed(arm, time.monotonic())
 
-    def note_cancelled(self, exchange: Exchange, arm: str, seconds: float) -> None:
+    def note_cancelled(
+        self, exchange: Exchange, arm: str, seconds: float, purpose: Purpose, expected_usd: float
+    ) -> None:
         """Record a call whose client went away, at its expected cost: the upstream may bill it all the same."""
-        expected = exchange.decision.costs_usd.get(arm, 0.0)
-        exchange.failed(arm, CallFailed("cancelled", "the client went away", latency_s=seconds), cost_usd=expected)
+        error = CallFailed("cancelled", "the client went away", latency_s=seconds)
+        exchange.failed(arm, error, purpose=purpose, cost_usd=expected_usd)
 
     def next_after_failure(self, exchange: Exchange) -> str | None:
         """Choose who answers in place of an arm that failed; None where an earlier answer stands.
@@ -290,23 +333,3 @@ def pinned(model: str, view: View, context: Context, lambda_: float) -> Decision
         arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
         lambda_=lambda_, stage="pinned", explored_share=None, policy_version=view.parameters.name, category="",
     )  # fmt: skip
-
-
-def rejected(error: CallFailed) -> BadRequest:
-    """Tell the client what the upstream said of its request."""
-    said = (error.upstream_error or {}).get("message") or error.message
-    return BadRequest(f"The model refused the request: {str(said)[:500]}", code="upstream_rejected")
-
-
-def nobody_answered(exchange: Exchange) -> AppError:
-    """Say that every model that may answer failed, and how."""
-    tried = [row for row in exchange.rows if row.purpose == "answer"]
-    said = ", ".join(f"{row.model}: {row.status_code or row.outcome}" for row in tried)
-    message = f"No model answered ({said}); try again later, or check the pool's upstreams"
-    if all(row.outcome == "timeout" for row in tried):
-        return UpstreamTimeout(message)
-    if all(row.status_code == 429 for row in tried):
-        return UpstreamRateLimited(message)
-    if all(row.status_code in (400, 413, 422) for row in tried):
-        return BadRequest(f"Every model refused the request ({said})", code="upstream_rejected")
-    return UpstreamFailed(message)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.background import Background
 from app.budgets import Budgets, period_start
 from app.feedback import Feedback
+from app.hearing import Hearing
 from app.jobs import Jobs
 from app.judging import Judging
 from app.keys import Keys
@@ -166,11 +167,12 @@ def _wire(
     seals = Seals.open(environment.data_dir)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
+    hearing = Hearing(judging, learning, first_arm)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
     router = Router(
-        learning.features, learning, journal, pool, calling, judging,
+        learning.features, learning, journal, pool, calling, hearing,
         background, probing, first_arm, time.time, timeout_s, keep_content,
-        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals,
+        lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
     )  # fmt: skip
     given = settings.feedback
     feedback = Feedback(
@@ -217,6 +219,6 @@ async def _stop(service: Service) -> None:
 
 
 async def _close_upstreams(service: Service) -> None:
-    await service.router.judging.close()
+    await service.router.hearing.close()
     for provider in service.router.providers.values():
         await provider.close()

@@ -13,11 +13,12 @@ from platformdirs import user_data_dir
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.problems import Loc, located
-from app.schemas.base import Many, Name, NonNegativeUsd, Strict, UnitInterval
+from app.schemas.base import Many, Name, NonNegativeUsd, PositiveUsd, Strict, UnitInterval
 from app.schemas.metrics import BUILT_IN_METRICS, Metric
 from app.schemas.objective import Objective, TradeoffObjective
 from app.schemas.pool import ModelEntry
 
+UNKNOWN_MODEL = "should be the id of an entry of models; add it there"
 _DATABASES = ("sqlite:///", "postgresql://")
 
 
@@ -100,6 +101,18 @@ class Feedback(Strict):
     """Share of the answers that the best judges are shown in the background, drawn at random."""
 
 
+class Decomposition(Strict):
+    """How requests with `router.decompose` are split and put together again."""
+
+    planner: Name | None = None
+    """Id of a model of the pool; the most useful one for the request where none is named."""
+    merger: Name | None = None
+    """Id of a model of the pool; the planner where none is named."""
+    max_parts: Annotated[int, Field(ge=2, le=16)] = 4
+    max_cost_usd: PositiveUsd | None = None
+    """The most that one request with all its parts may be expected to cost."""
+
+
 class Embedding(Strict):
     """An embedding file in place of the one in the data directory."""
 
@@ -116,6 +129,7 @@ class Settings(Strict):
     judges: Many[JudgeEntry] = ()
     timeouts: Timeouts = Timeouts()
     exploration: Exploration = Exploration()
+    decompose: Decomposition = Decomposition()
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""
     feedback: Feedback = Feedback()
@@ -124,17 +138,21 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _hang_together(self) -> Self:
         judges = [(judge.id, getattr(judge, "model", None)) for judge in self.judges]
-        if found := list(contradictions([model.id for model in self.models], judges)):
+        splitting = {"planner": self.decompose.planner, "merger": self.decompose.merger}
+        if found := list(contradictions([model.id for model in self.models], judges, splitting)):
             raise located(found)
         return self
 
 
-def contradictions(model_ids: Sequence[Any], judges: Sequence[tuple[Any, Any]]) -> Iterator[tuple[Loc, object, str]]:
-    """Find what is wrong between the entries of a configuration: ids used twice, judges without a model.
+def contradictions(
+    model_ids: Sequence[Any], judges: Sequence[tuple[Any, Any]], splitting: Mapping[str, Any]
+) -> Iterator[tuple[Loc, object, str]]:
+    """Find what is wrong between the entries of a configuration: ids used twice, models named that are not there.
 
     Args:
         model_ids: Id of each model, in order; None where it is unknown.
         judges: Id and model of each judge, in order; None where it is unknown, or a judge has none.
+        splitting: The models that `decompose` names, by their key; None where there is none.
 
     Yields:
         Place, value, and what it should be.
@@ -143,7 +161,10 @@ def contradictions(model_ids: Sequence[Any], judges: Sequence[tuple[Any, Any]]) 
     yield from _repetitions("judges", [judge_id for judge_id, _ in judges])
     for position, (_, model) in enumerate(judges):
         if model is not None and model not in model_ids:
-            yield ("judges", position, "model"), model, "should be the id of an entry of models; add it there"
+            yield ("judges", position, "model"), model, UNKNOWN_MODEL
+    for role, model in splitting.items():
+        if model is not None and model not in model_ids:
+            yield ("decompose", role), model, UNKNOWN_MODEL
 
 
 def _repetitions(section: str, ids: Sequence[Any]) -> Iterator[tuple[Loc, object, str]]:

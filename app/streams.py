@@ -27,6 +27,8 @@ CERTAIN = 1e-9
 def may_escalate(exchange: Exchange) -> bool:
     """Tell whether further arms may be asked after the first: only then must its answer be held back."""
     decision = exchange.decision
+    if decision.panel or exchange.request.router.decompose:
+        return True
     if decision.stage == "pinned" or exchange.limits.depth == 1 or len(decision.probabilities) < 2:
         return False
     alone = decision.qualities[decision.arm] - decision.lambda_ * decision.costs_usd[decision.arm]
@@ -110,7 +112,8 @@ class PassThrough:
             await router.journal.append(entry)
             raise
         except asyncio.CancelledError:
-            router.note_cancelled(exchange, self._arm, time.perf_counter() - self._began)
+            usd = exchange.decision.costs_usd.get(self._arm, 0.0)
+            router.note_cancelled(exchange, self._arm, time.perf_counter() - self._began, "answer", usd)
             self._store("cancelled", "background")
             raise
 

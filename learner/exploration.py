@@ -25,7 +25,8 @@ LOGISTIC_SCALE = math.sqrt(3.0) / math.pi
 LEAST_DEVIATION = 1e-3
 # What is left for the preferred arm keeps importance weights below 50.
 MOST_TRIALS = 0.98
-POINTS = 65
+# Log-odds of 32 evenly spaced probabilities: the quantiles of a standard logistic.
+QUANTILES = np.log((np.arange(32) + 0.5) / (31.5 - np.arange(32)))
 
 
 def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatArray) -> FloatArray:
@@ -114,20 +115,25 @@ def trial_floors(
 def best_probabilities(means: FloatArray, deviations: FloatArray) -> FloatArray:
     """Return how probable each of several independent unknowns is to be the largest, shape (k,), sum 1.
 
-    The unknowns are taken as logistic, so that ∫ f_i Π F_j is a sum over elementary functions; 65 points.
+    The unknowns are taken as logistic: ∫ Π F_j dF_i is then a sum of elementary functions. It is taken over the mass of
+    each between points, so that none is too narrow to be seen; near the best mean the points lie by its own quantiles.
 
     Args:
         means: Expectations, shape (k,).
         deviations: Standard deviations, shape (k,).
     """
     scale = LOGISTIC_SCALE * np.maximum(deviations, LEAST_DEVIATION)
+    # Of equals, the narrowest needs its own points.
+    best = int(np.lexsort((deviations, -means))[0])
     # Below the best one's own lower end nothing is ever the largest.
-    best = int(means.argmax())
-    points = np.linspace(means[best] - 8.0 * scale[best], (means + 12.0 * scale).max(), POINTS)
+    wide = np.linspace(means[best] - 8.0 * scale[best], (means + 8.0 * scale).max(), len(QUANTILES))
+    points = np.sort(np.concatenate((wide, means[best] + scale[best] * QUANTILES)))
     below = 1.0 / (1.0 + np.exp(-np.clip((points - means[:, None]) / scale[:, None], -500.0, 500.0)))
-    density = below * (1.0 - below) / scale[:, None]
-    others = np.log(np.maximum(below, 1e-300))
-    mass = (density * np.exp(others.sum(axis=0) - others)).sum(axis=1)
+    logs = np.log(np.maximum(below, 1e-300))
+    others = np.exp(logs.sum(axis=0) - logs)
+    between = 0.5 * (others[:, 1:] + others[:, :-1])
+    # What lies below all points is never the largest, what lies above them always.
+    mass = (np.diff(below, axis=1) * between).sum(axis=1) + (1.0 - below[:, -1])
     shares: FloatArray = mass / mass.sum()
     return shares
 

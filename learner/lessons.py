@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from learner.channel import Rates
 from learner.demonstrations import demonstrated_labels, verdicts
 from learner.labels import RatedLabels, agreement_labels, rated_labels
+from learner.merge import merged_labels
 from learner.policy import Answered, View
 from learner.quality import Label
 from learner.ratings import DEMONSTRATION, Rating, mixed, standing
@@ -79,20 +80,20 @@ class Lesson:
     ) -> tuple[Mapping[int, Label], RatedLabels | None]:
         """Return the labels of what stands, and the rating of the served answer itself if there is one."""
         said = standing(self.ratings)
-        rated = self._rated(said, view, served, answered, rates) if said else None
+        rating = Rated(served, "", said.reward, said.is_binary) if said else None
+        weight = self.weights[said.share is not None] if said else 0.0
+        rated = rated_labels(view, rating, answered, rates, weight=weight) if rating is not None else None
         told = verdicts(self.reference, served) if self.reference is not None else {}
         if told:
             return demonstrated_labels(answered, told, weight=self.weights[False]), rated
         plain = agreement_labels(answered)
-        if said is None or rated is None:
+        if said is None or rating is None:
             return plain, None
+        if rated is None:
+            return merged_labels(rating, answered, rates, weight=weight) or plain, None
         if said.share is not None:
             return mixed(plain, rated.labels, said.share), None
         return rated.labels, rated
-
-    def _rated(self, said: Rating, view: View, served: Served, answered: Answered, rates: Rates) -> RatedLabels | None:
-        rated, weight = Rated(served, "", said.reward, said.is_binary), self.weights[said.share is not None]
-        return rated_labels(view, rated, answered, rates, weight=weight)
 
 
 def is_of_episode(event: Rated | Demonstrated) -> bool:

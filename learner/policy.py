@@ -35,7 +35,7 @@ from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
 from learner.references import ReferencesView
 from learner.stacker import StackerView, opinions_in
 from learner.taxonomy import Taxonomy
-from learner.types import Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
+from learner.types import ANSWERING, Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
 
 LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
@@ -266,7 +266,7 @@ class View:
         if quality is None:
             quality = self.quality.mean(context)
         known = self.positions
-        done = [c for c in calls if c.outcome == "ok" and c.purpose in ("answer", "shadow", "quiz") and c.arm in known]
+        done = [c for c in calls if c.outcome == "ok" and c.purpose in ANSWERING and c.arm in known]
         arms = tuple(known[c.arm] for c in done)
         expected = self.cost.expected_tokens(context, arms)
         usually_stated = float(self.statedness[: len(context.categories)] @ context.categories)

@@ -24,6 +24,7 @@ from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson
+from learner.merge import believed_merge, last_merge
 from learner.onboarding import next_states
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
@@ -35,6 +36,7 @@ from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
 from learner.trust import Trust
 from learner.types import (
+    ANSWERING,
     Call,
     Demonstrated,
     Event,
@@ -233,7 +235,7 @@ class LearnerState:
             self._listen(event)
         self._see(event)
         for call in fresh:
-            if call.outcome == "ok" and call.purpose != "judge":
+            if call.outcome == "ok" and call.purpose in ANSWERING:
                 self.cost.observe(self._positions[call.arm], event.context, call)
                 note(self.stated, event.context, is_so=states_answer(call))
         if event.is_request:
@@ -243,11 +245,14 @@ class LearnerState:
         """Believed quality of the answer; only a quality floor has to know it."""
         if self.accounts.of(event.account).objective.kind != "quality_floor" or event.answered_step is None:
             return 0.0
-        return float(self.view().answered(event.context, event.calls, event.scores).right.max(initial=0.0))
+        told = event.context, event.calls, event.scores
+        if (merge := last_merge(event.calls)) is not None and merge.step == event.answered_step:
+            return believed_merge(self.view(), *told).right
+        return float(self.view().answered(*told).right.max(initial=0.0))
 
     def _listen(self, event: Served) -> None:
         """Learn what the judges' opinions are worth from who agrees with whom, and with what is believed anyway."""
-        answers = sum(call.outcome == "ok" and call.purpose != "judge" for call in event.calls)
+        answers = sum(call.outcome == "ok" and call.purpose in ANSWERING for call in event.calls)
         self.stacker.count(event.scores, answers=answers, category=event.context.category)
         if event.scores:
             answered = self.view().answered(event.context, event.calls, event.scores)
@@ -257,7 +262,7 @@ class LearnerState:
 
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
-        answers = [call for call in event.calls if call.outcome == "ok" and call.purpose != "judge"]
+        answers = [call for call in event.calls if call.outcome == "ok" and call.purpose in ANSWERING]
         is_comparable = any(call.group is not None for call in answers)
         if event.is_request and answers:
             note(self.comparable, event.context, is_so=is_comparable)
@@ -320,7 +325,7 @@ class LearnerState:
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
         quality = self.view().quality.mean(event.context)
-        for arm in {self._positions[call.arm] for call in event.calls if call.purpose != "judge"}:
+        for arm in {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}:
             quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
         return self.view().answered(event.context, event.calls, event.scores, quality)
 

@@ -17,6 +17,7 @@ from learner.demonstrations import verdicts
 from learner.honest import HonestQuality
 from learner.labels import believed
 from learner.lessons import Lesson
+from learner.merge import is_merge
 from learner.policy import Answered
 from learner.probes import Probes
 from learner.quality import GAMMA
@@ -31,8 +32,9 @@ class Heard:
 
     Args:
         event: Who said what.
-        rated: The same as a rating; None for a demonstration that the served answer cannot be compared with.
-        arm: Whose answer was served.
+        rated: The same as a rating; None for a demonstration that the served answer cannot be compared with, and where
+            that answer was merged of others.
+        arm: Whose answer was served; any of those it was merged of.
         arms: All arms that it labels.
         apart: Probability that the answer is good, before that and apart from what is believed of any model; None where
             nothing else tells.
@@ -49,8 +51,10 @@ class Heard:
     rates: Rates
 
     @classmethod
-    def of(cls, event: Rated | Demonstrated, answered: Answered, rates: Rates, at: int) -> Heard:
-        """Collect what is known when something is said of answer `at`."""
+    def of(cls, event: Rated | Demonstrated, answered: Answered, rates: Rates, at: int | None) -> Heard:
+        """Collect what is known when something is said of answer `at`; None where it was merged of them."""
+        if at is None:
+            return cls(event, None, answered.arms[0], answered.arms, None, None, rates)
         rated = as_rating(event)
         after = believed(rated, float(answered.right[at]), rates) if rated is not None else None
         return cls(event, rated, answered.arms[at], labelled(event, answered, at), answered.apart(at), after, rates)
@@ -58,7 +62,8 @@ class Heard:
     @property
     def share(self) -> float:
         """How much of one rating it is: what is said of an episode is shared by its answers."""
-        return 1.0 if self.rated is None or self.rated.share is None else self.rated.share
+        share = self.event.share if isinstance(self.event, Rated) else None
+        return 1.0 if share is None else share
 
     @property
     def own(self) -> Rated | None:
@@ -157,7 +162,7 @@ class Trust:
             The weight; None where no arm gave the answer.
         """
         known, at = lesson.weight(event), served_at(event.served, answered)
-        if known is not None or at is None:
+        if known is not None or (at is None and not (answered.arms and is_merge(event.served))):
             return known
         heard, (means, counts) = Heard.of(event, answered, rates, at), quality
         weight = self._allowed(heard, means, counts, at_s) * self._supported(heard, means)

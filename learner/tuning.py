@@ -22,7 +22,7 @@ from learner.policy import Ask, View
 from learner.pool import SERVING
 from learner.quality import Believed
 from learner.state import LearnerState
-from learner.types import Call, FloatArray, Limits, Parameters, Served
+from learner.types import ANSWERING, Call, FloatArray, Limits, Parameters, Served
 
 LEAST_COMPARISONS = 60
 MOST_COMPARISONS = 400
@@ -118,7 +118,7 @@ def retune(view: View, comparisons: Sequence[Comparison]) -> Candidate | None:
 
 def answered_arms(served: Served) -> set[str]:
     """Return the arms that answered."""
-    return {call.arm for call in served.calls if call.outcome == "ok" and call.purpose != "judge"}
+    return {call.arm for call in served.calls if call.outcome == "ok" and call.purpose in ANSWERING}
 
 
 def _gain(view: View, parameters: Parameters, comparisons: Sequence[Comparison], now: Sequence[Played]) -> FloatArray:
@@ -165,7 +165,7 @@ def played(view: View, comparison: Comparison) -> Played:
     """Play a view's policy on recorded answers, from every first arm that it may draw."""
     served = comparison.served
     believing = replace(view, quality=comparison.believed)
-    recorded = [c for c in served.calls if c.outcome == "ok" and c.purpose != "judge"]
+    recorded = [c for c in served.calls if c.outcome == "ok" and c.purpose in ANSWERING]
     place = {call.arm: i for i, call in enumerate(recorded)}
     limits = Limits(allow=tuple(place), explore=False)
     decision = believing.decide(served.context, limits, np.random.default_rng(0))

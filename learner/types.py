@@ -17,9 +17,12 @@ from learner.pool import Arm
 
 FloatArray = NDArray[np.float64]
 
-Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned"]
-Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
+Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
+Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
+
+# Calls whose answer is the arm's own answer to the query; a judge, a planner or a merger was asked something else.
+ANSWERING: frozenset[Purpose] = frozenset({"answer", "shadow", "quiz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class Decision:
     `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
     `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
-    nothing.
+    nothing. `panel` names the arms that are asked at once, `arm` first; it is empty where arms are asked one after the
+    other.
     """
 
     arm: str
@@ -118,6 +122,7 @@ class Decision:
     explored_share: float | None
     policy_version: str
     category: str
+    panel: tuple[str, ...] = ()
 
     @property
     def explored(self) -> bool:

@@ -149,13 +149,13 @@ def described(exchange: Exchange) -> dict[str, Any]:
             "utility": decision.scores[arm],
             "quality": decision.qualities[arm],
             "cost_usd": decision.costs_usd[arm],
-            "probability": probability,
+            "probability": decision.probabilities.get(arm, 0.0),
         }
-        for arm, probability in decision.probabilities.items()
-        if arm in decision.scores
+        for arm in decision.scores
     }
     return {
         "model": decision.arm,
+        "panel": list(decision.panel),
         "stage": decision.stage,
         "category": decision.category,
         "familiarity": exchange.context.familiarity,
@@ -176,6 +176,8 @@ def reason(exchange: Exchange) -> str:
         return "the request names the model"
     if decision.explored:
         return f"drawn to find out what {decision.arm} is worth; the propensity is stored"
+    if decision.panel:
+        return f"asked together, {', '.join(decision.panel)} have the greatest expected quality minus λ times cost"
     best = max(decision.scores, key=lambda arm: decision.scores[arm])
     told_by = "past answers in this category" if decision.stage == "taxonomy" else "similar queries"
     return f"by {told_by}, starting with {best} has the greatest expected quality minus λ times cost"

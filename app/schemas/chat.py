@@ -69,7 +69,9 @@ class RouterOptions(Strict):
     max_cost_usd: PositiveUsd | None = None
     """The most that this request may cause to be spent."""
     fusion: Literal["vote", "best", "synthesize"] | None = None
+    """Ask several models at once and fuse their answers: by agreement, by judges, or by a model that merges them."""
     decompose: bool = False
+    """Split a compound request into parts, route each by itself, and merge their answers."""
     min_quality: UnitInterval | None = None
     """Models and chains of models expected below this are not chosen."""
     allow: Annotated[Many[Name], Field(min_length=1, max_length=100)] = ("*",)
@@ -88,13 +90,6 @@ class RouterOptions(Strict):
     @classmethod
     def _null_is_absent(cls, value: Any, info: ValidationInfo) -> Any:
         return _default_of(cls, value, info)
-
-    @field_validator("fusion", "decompose")
-    @classmethod
-    def _is_available(cls, value: Any) -> Any:
-        if value:
-            raise ValueError("is not available in this version; leave the field out")
-        return value
 
 
 class ChatRequest(BaseModel):

@@ -107,6 +107,14 @@ class Journal:
         receipt = await self._submit((entry,), None)
         return receipt.seqs[0]
 
+    async def append_all(self, entries: Sequence[Entry]) -> None:
+        """Store several entries, in their order, all or none; otherwise as `append`.
+
+        Raises:
+            NotStored: The database refused one of them, or the journal is not open; nothing of any is stored.
+        """
+        await self._submit(entries, None)
+
     async def append_feedback(
         self, rows: Sequence[FeedbackRow], *, key: str | None, body_hash: str, response: dict[str, Any], at: float
     ) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel
 from app.schemas.keys import KeyScope, Period
 
 Status = Literal["open", "answered", "failed", "cancelled"]
-Purpose = Literal["answer", "shadow", "judge", "quiz", "probe"]
+Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
 Account = Literal["request", "background"]
 EventKind = Literal["request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key"]
@@ -51,7 +51,8 @@ class DecisionRow(Row, table=True):
     `arm` is the first model chosen and `propensity` the probability with which it was; `context` holds float32 in
     little-endian order; `prompt` and `answer` stay empty unless content is stored. `cost_usd` is what the request has
     caused, also where it failed or was cancelled. `episode` is the tag of that name, `query_seal` a keyed hash of what
-    the query hangs on.
+    the query hangs on. A part of a decomposed request is an inference of its own that names its parent, whose
+    `cost_usd` leaves out that of its parts.
     """
 
     __tablename__ = "decisions"
@@ -61,6 +62,7 @@ class DecisionRow(Row, table=True):
     )
 
     id: str = Field(primary_key=True)
+    parent_id: str | None = None
     created_at: float = Field(index=True)
     user: str | None = None
     key_id: str | None = None

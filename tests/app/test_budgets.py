@@ -133,3 +133,18 @@ def test_a_key_without_a_budget_has_no_limit_and_its_spend_is_counted() -> None:
 def test_who_has_no_account_spends_without_a_limit(key_id: str | None) -> None:
     with opened(spent_usd=1.0).charged(key_id, NOON, expected_usd=1.0, cost_usd=lambda: 1.0):
         pass
+
+
+def test_what_a_key_has_left_leaves_out_what_is_under_way_and_starts_anew_with_each_period() -> None:
+    budgets = opened(usd=1.0, spent_usd=0.25)
+    with budgets.charged("k", NOON, expected_usd=0.5, cost_usd=lambda: 0.125):
+        assert budgets.left_usd("k", NOON) == pytest.approx(0.25)
+    assert budgets.left_usd("k", NOON) == pytest.approx(0.625)
+    assert budgets.left_usd("k", MIDNIGHT) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("key", [None, "nobody", "rich"])
+def test_without_a_budget_there_is_no_end_of_money(key: str | None) -> None:
+    budgets = opened()
+    budgets.open("rich", None, NOON)
+    assert budgets.left_usd(key, NOON) == float("inf")

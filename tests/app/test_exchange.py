@@ -94,3 +94,15 @@ async def test_a_judged_answer_is_not_compared_with_itself(open_house: Callable[
     second = exchange.succeeded("large", free_text(TALE), 1e-5)
     assert first.evidence["likeness"] == second.evidence["likeness"] < MOST
     assert "likeness" not in verdict.evidence
+
+
+async def test_the_policy_and_the_ledger_see_what_exploration_causes(open_house: Callable[..., Any]) -> None:
+    house = await open_house(settings_of(objective=PRICELESS))
+    request, body = parse_chat(orjson.dumps({"messages": [{"role": "user", "content": "Tell me something."}]}))
+    exchange = house.service.router.begin(request, body, user=None, key_id=None)
+    exchange.decision = replace(exchange.decision, explored_share=0.25)
+    exchange.succeeded("small", free_text(TALE), 4e-5)
+    exchange.succeeded("middle", free_text(TALE), 4e-5)
+    exchange.succeeded("large", free_text(TALE), 4e-5, purpose="shadow")
+    assert [call.explored_share for call in exchange.calls] == [0.25, None, 1.0]
+    assert [call.explored_usd for call in exchange.calls] == pytest.approx([1e-5, 0.0, 4e-5])

@@ -49,6 +49,21 @@ async def test_the_router_object_goes_in_the_extra_body_and_the_decision_comes_i
     assert raw.headers["x-headrace-decision-id"] == raw.parse().id
 
 
+@pytest.mark.parametrize("mode", ["vote", "best", "synthesize"])
+async def test_one_answer_is_made_of_several(client: openai.AsyncOpenAI, guarded: House, mode: str) -> None:
+    guarded.upstream.answers = {
+        model: lambda prompt: "Merged: 42" if "Several assistants" in prompt else "It is 42" for model in PRICES
+    }
+    done = await client.chat.completions.create(
+        model="auto:best", messages=QUESTION, extra_body={"router": {"fusion": mode}}
+    )
+    assert done.choices[0].message.content == ("Merged: 42" if mode == "synthesize" else "It is 42")
+    assert done.model in PRICES
+    assert done.usage is not None
+    (decision,) = guarded.select("SELECT cost_usd FROM decisions")
+    assert (done.usage.model_extra or {})["cost"] == pytest.approx(decision["cost_usd"])
+
+
 @pytest.mark.parametrize("model", ["auto", "small"])
 async def test_a_chat_is_streamed_with_its_usage_last(client: openai.AsyncOpenAI, model: str) -> None:
     stream = await client.chat.completions.create(

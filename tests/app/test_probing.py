@@ -17,7 +17,7 @@ Court = Callable[..., Any]
 @pytest.fixture
 async def court(open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Court]:
     """Open a service with four judges, of which none is asked within a request, and this share of probes."""
-    monkeypatch.setattr("app.routing.judges_to_explore", lambda *_: [])
+    monkeypatch.setattr("app.hearing.judges_to_explore", lambda *_: [])
     async with AsyncExitStack() as stack:
         judge = Judge()
         url = await stack.enter_async_context(http_server(judge.answer))
@@ -67,7 +67,7 @@ async def test_a_judge_that_was_heard_within_the_request_is_not_asked_again(
     court: Court, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = await court(1.0)
-    monkeypatch.setattr("app.routing.judges_to_explore", lambda costs_usd, *_: sorted(costs_usd))
+    monkeypatch.setattr("app.hearing.judges_to_explore", lambda costs_usd, *_: sorted(costs_usd))
     await asked(house, 12)
     heard = house.select("SELECT inference_id, step, judge FROM judge_scores")
     assert heard

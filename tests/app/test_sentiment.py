@@ -21,7 +21,6 @@ def test_without_the_extra_the_operator_is_told_what_to_install(monkeypatch: pyt
 
 
 def test_friendly_and_unfriendly_comments_are_told_apart() -> None:
-    pytest.importorskip("vaderSentiment")
     sentiment = open_sentiment()
     assert sentiment("Great, this helped a lot!") == 1.0
     assert sentiment("This is wrong and useless, awful.") == 0.0

@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from learner.exploration import DAY_S, Ledger, draw, floors_for, mix_with_floor, shadow_arms
+from learner.exploration import (
+    DAY_S,
+    LOGISTIC_SCALE,
+    MOST_TRIALS,
+    Ledger,
+    best_probabilities,
+    draw,
+    extra_usd,
+    floors_for,
+    mix_with_floor,
+    shadow_arms,
+    trial_floors,
+)
 from learner.types import FloatArray
 
 
@@ -83,6 +95,55 @@ def test_uncertain_and_cheap_arms_are_explored_more() -> None:
 
 def test_without_an_allowance_nothing_is_explored() -> None:
     assert floors_for(extra_usd=np.ones(2), uncertainty=np.ones(2), allowance_usd=0.0).tolist() == [0.0, 0.0]
+
+
+# -- trials: arms whose answers are served to be rated ----------------------------------------------------------------
+
+
+@given(vectors(0.0, 1.0), vectors(1e-4, 0.5), st.permutations(range(4)))
+def test_each_is_the_best_with_a_probability_that_does_not_depend_on_the_order(
+    means: FloatArray, deviations: FloatArray, order: list[int]
+) -> None:
+    p = best_probabilities(means, deviations)
+    assert p.sum() == pytest.approx(1.0)
+    assert (p >= 0.0).all()
+    assert np.allclose(best_probabilities(means[order], deviations[order]), p[order], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "deviations", [[0.02, 0.02, 0.02], [0.2, 0.05, 0.01], [0.5, 0.5, 0.001], [0.001, 0.002, 0.001]]
+)
+def test_an_arm_is_the_best_as_often_as_draws_of_the_beliefs_say(deviations: list[float]) -> None:
+    means, scale = np.array([0.5, 0.55, 0.6]), LOGISTIC_SCALE * np.array(deviations)
+    best = np.random.default_rng(0).logistic(means, scale, size=(200_000, 3)).argmax(axis=1)
+    # The standard error of a share of 200,000 is at most 0.0012; the sum has 64 points.
+    assert best_probabilities(means, np.array(deviations)) == pytest.approx(np.bincount(best) / 200_000, abs=0.02)
+
+
+def test_what_is_known_for_certain_needs_no_trial() -> None:
+    assert best_probabilities(np.array([0.3, 0.9]), np.full(2, 1e-6))[1] == pytest.approx(1.0)
+
+
+@given(vectors(-1.0, 1.0), vectors(1e-4, 0.01), st.floats(0.0, 1_000.0))
+def test_a_try_costs_what_it_gives_up_and_never_more_than_its_bill(
+    values: FloatArray, costs: FloatArray, lambda_: float
+) -> None:
+    extra, best = extra_usd(values=values, costs_usd=costs, lambda_=lambda_), int(values.argmax())
+    assert extra[best] == 0.0
+    assert (extra >= 0.0).all()
+    assert (extra <= np.maximum(costs - costs[best], 0.0)).all()
+    assert (extra * max(lambda_, 1e-9) <= values[best] - values + 1e-9).all()
+
+
+@given(vectors(0.0, 1.0), vectors(0.01, 0.5), vectors(0.0, 0.01), st.floats(0.0, 0.01))
+def test_trials_cost_no_more_than_their_allowance_and_cheap_arms_are_tried_without_any(
+    utilities: FloatArray, deviations: FloatArray, extra: FloatArray, allowance: float
+) -> None:
+    floors = trial_floors(utilities=utilities, deviations=deviations, extra_usd=extra, allowance_usd=allowance)
+    free = extra == 0.0
+    assert float(floors @ extra) <= allowance + 1e-12
+    assert floors.sum() <= MOST_TRIALS + 1e-12
+    assert np.allclose(floors[free], MOST_TRIALS * best_probabilities(utilities, deviations)[free])
 
 
 spends = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 4.0 * DAY_S))

@@ -93,6 +93,42 @@ def test_an_exploring_draw_is_marked() -> None:
     assert any(d.explored for d in decisions)
 
 
+def incomparable(view: View) -> View:
+    """The view of traffic whose answers can never be compared."""
+    return replace(view, comparability=np.zeros_like(view.comparability))
+
+
+def test_where_answers_cannot_be_compared_an_arm_is_tried_as_often_as_it_may_be_the_best() -> None:
+    doubtful = state((arm("small", 0.1, prior_quality=0.6), arm("large", 0.2, prior_quality=0.7))).view()
+    view = replace(
+        incomparable(doubtful), lambda_=0.0, allowance_usd=1.0, request_usd=1.0, parameters=Parameters(depth=1)
+    )
+    tried = view.decide(context(), Limits(), rng()).probabilities
+    assert 0.1 < tried["small"] < 0.5
+    assert view.decide(context(), Limits(explore=False), rng()).probabilities["small"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("evidence", "is_served"),
+    [({}, True), ({"truncated": 0.1}, True), ({"empty": 1.0}, False), ({"refusal": 1.0}, False)],
+)
+def test_an_answer_asked_for_to_be_rated_is_served_unless_its_own_evidence_speaks_against_it(
+    evidence: dict[str, float], is_served: bool
+) -> None:
+    view = incomparable(preferring(VIEW, "large"))
+    view = replace(view, parameters=Parameters(depth=3))
+    trial = replace(called("small", 0), explored_share=0.5, evidence=evidence)
+    assert isinstance(view.next_step(context(), Limits(), [trial], ()), Stop) == is_served
+    plain = replace(trial, explored_share=None)
+    assert isinstance(view.next_step(context(), Limits(), [plain], ()), Ask)
+
+
+def test_an_answer_that_can_be_compared_is_not_served_to_be_rated() -> None:
+    view = replace(preferring(VIEW, "large"), parameters=Parameters(depth=3))
+    trial = replace(called("small", 0, 0), explored_share=0.5)
+    assert isinstance(view.next_step(context(), Limits(), [trial], ()), Ask)
+
+
 @settings(max_examples=20)
 @given(texts, st.permutations(range(3)))
 def test_the_order_in_which_arms_came_does_not_matter(text: str, order: list[int]) -> None:

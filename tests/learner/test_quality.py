@@ -87,6 +87,18 @@ def test_evidence_moves_an_arm_and_its_variance_shrinks() -> None:
     assert after.mean[1] > before.mean[1]
 
 
+def test_an_arm_that_was_asked_only_where_all_are_weak_is_not_taken_for_weak() -> None:
+    quality, hard, easy = fresh(), pure(0), pure(1)
+    for _ in range(60):
+        # All are alike: right in one of ten hard queries, and in nine of ten easy ones. "c" is tried on hard ones only.
+        for index in range(2):
+            quality.observe(index, hard, Label(1.0, 0.1))
+            quality.observe(index, easy, Label(1.0, 0.9))
+        quality.observe(2, hard, Label(1.0, 0.1))
+    means, _ = quality.means()
+    assert means[2] > 0.1 + 0.6 * (means[0] - 0.1)
+
+
 def test_an_unseen_category_inherits_how_hard_the_pool_finds_it() -> None:
     quality = fresh()
     for i in range(120):

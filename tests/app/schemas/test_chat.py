@@ -134,15 +134,15 @@ def test_a_misspelt_router_field_gets_the_right_spelling() -> None:
     assert "did you mean cost_quality?" in str(refused({"messages": MESSAGES, "router": {"cost_qualty": 0.5}}))
 
 
-@pytest.mark.parametrize(("name", "value"), [("fusion", "vote"), ("fusion", "synthesize"), ("decompose", True)])
-def test_what_this_version_cannot_do_is_refused_plainly(name: str, value: object) -> None:
-    error = refused({"messages": MESSAGES, "router": {name: value}})
-    assert error.param == f"router.{name}"
-    assert "is not available in this version" in error.message
+@pytest.mark.parametrize("mode", ["vote", "best", "synthesize", None])
+def test_fusion_is_one_of_three_modes_or_off(mode: str | None) -> None:
+    assert router(fusion=mode).fusion == mode
+    assert router().fusion is None
 
 
-def test_declining_what_this_version_cannot_do_is_allowed() -> None:
-    assert not router(decompose=False, fusion=None).decompose
+def test_decomposition_is_off_unless_asked_for() -> None:
+    assert router(decompose=True).decompose
+    assert not router().decompose
 
 
 @pytest.mark.parametrize("cascade", ["auto", "off", 1, 7])
