@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learner.types import FloatArray
+from learner.types import Demonstrated, FloatArray
 
 REMEMBERED_REFERENCES = 1_000
 NEAR_DUPLICATE = 0.98
@@ -56,6 +56,12 @@ class References:
 
     kept: OrderedDict[str, Reference] = field(default_factory=OrderedDict)
     _view: ReferencesView | None = None
+
+    def demonstrate(self, event: Demonstrated, components: FloatArray) -> None:
+        """Remember a demonstrated answer for near duplicates of its query (whitened components: shape (24,))."""
+        served = event.served
+        if served.query_seal is not None:
+            self.keep(served.inference_id, Reference(served.query_seal, event.seal, direction(components)))
 
     def keep(self, inference_id: str, reference: Reference) -> None:
         """Remember a reference, in place of an earlier one of the same inference."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from learner.accounts import Accounts
 from learner.budget import LAMBDA_MIN, Controller, clip_lambda
-from learner.cascade import Answers, Prospects, upsides
+from learner.cascade import Answers, Prospects
 from learner.channel import Rates
 from learner.cost import Cost
 from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
@@ -25,11 +25,11 @@ from learner.joint import MAX_ANSWERS, Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson
 from learner.merge import believed_merge, last_merge
-from learner.onboarding import next_states
+from learner.outlook import looked_around
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
-from learner.references import Reference, References, direction
+from learner.references import References
 from learner.shares import note, share
 from learner.stacker import Stacker
 from learner.taxonomy import Taxonomy
@@ -237,7 +237,7 @@ class LearnerState:
         for call in fresh:
             if call.outcome == "ok" and call.purpose in ANSWERING:
                 self.cost.observe(self._positions[call.arm], event.context, call)
-                note(self.stated, event.context, is_so=states_answer(call))
+                note(self.stated, event.context, is_so=call.states_answer)
         if event.is_request:
             self._count(event)
 
@@ -300,18 +300,11 @@ class LearnerState:
         rates = self.trust.channel.rates(served.context)
         weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
         if isinstance(event, Demonstrated) and weight != 0.0:
-            self._refer(event)
+            self.references.demonstrate(event, components_of(served.context))
         if weight is None:
             return
         if lesson.hear(event, weight):
             self._relabel(served, lesson, answered, rates)
-
-    def _refer(self, event: Demonstrated) -> None:
-        """Remember a demonstrated answer for near duplicates of its query."""
-        served = event.served
-        if served.query_seal is not None:
-            towards = direction(components_of(served.context))
-            self.references.keep(served.inference_id, Reference(served.query_seal, event.seal, towards))
 
     def _relabel(self, served: Served, lesson: Lesson, answered: Answered, rates: Rates) -> None:
         """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
@@ -354,7 +347,7 @@ class LearnerState:
             self.joint.observe(answers.quality, answers.groups)
         for arm, call, quality in zip(arms, event.calls, event.qualities, strict=True):
             self.cost.observe(arm, event.context, call)
-            note(self.stated, event.context, is_so=states_answer(call))
+            note(self.stated, event.context, is_so=call.states_answer)
             self.quality.observe(arm, event.context, Label(1.0, quality))
             self.observations += 1
 
@@ -391,23 +384,17 @@ class LearnerState:
     def _look_around(self) -> None:
         """Bring the arms' states, and what is worth exploring, up to date with the evidence."""
         means, counts = self.quality.means()
-        costs = self.cost.means_usd()
-        self.arms = next_states(self.arms, means, counts, costs)
         typical = Prospects(
             quality=means,
             deviation=self.deviation,
-            cost_usd=costs,
+            cost_usd=self.cost.means_usd(),
             lambda_=self.accounts.everybody.lambda_,
             comparable=float(share(self.comparable.sum(axis=1))),
             joint=self.joint.view(),
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
-        self.upsides = upsides(
-            typical,
-            np.sqrt(means * (1.0 - means) / (counts + 1.0)),
-            [i for i, arm in enumerate(self.arms) if arm.is_routable and arm.state in SERVING],
-        )
+        self.arms, self.upsides = looked_around(self.arms, counts, typical)
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
@@ -458,8 +445,3 @@ class LearnerState:
             parameters=self.parameters,
             references=self.references.view(),
         )
-
-
-def states_answer(call: Call) -> bool:
-    """Tell whether a reply says what its final answer is."""
-    return call.group is not None and "unstated" not in call.evidence

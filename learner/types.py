@@ -157,6 +157,11 @@ class Call:
         """What exploration adds to the bill."""
         return self.cost_usd * (self.explored_share or 0.0)
 
+    @property
+    def states_answer(self) -> bool:
+        """Whether the reply says what its final answer is."""
+        return self.group is not None and "unstated" not in self.evidence
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeScore:
