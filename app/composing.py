@@ -88,7 +88,7 @@ def with_note(body: Mapping[str, Any], note: str) -> dict[str, Any]:
 def asked_with(exchange: Exchange, body: Mapping[str, Any]) -> tuple[Context, Limits]:
     """Return context and limits of a request whose query is the exchange's and whose text is longer or shorter."""
     chars = input_chars(body)
-    failed = {row.model for row in exchange.rows if row.outcome != "ok"}
+    failed = {row.model for row in exchange.rows if row.outcome != "ok" and row.purpose != "judge"}
     limits = replace(
         exchange.limits,
         input_tokens=chars // CHARS_PER_TOKEN,

@@ -7,7 +7,7 @@ only; rows get prompt and answer where the configuration says so.
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -216,6 +216,12 @@ class Exchange:
         """What a composed answer may still cost."""
         return self.limit_usd - self.cost_usd
 
+    def spent_on_parts(self) -> None:
+        """Take what parts have cost off the request's limit, since their answers are not used."""
+        most = self.limits.max_cost_usd
+        if most is not None:
+            self.limits = replace(self.limits, max_cost_usd=most - sum(part.cost_usd for part in self.parts))
+
     @property
     def expected_usd(self) -> float:
         """What its first call, or its panel with all that makes one answer of several, is expected to cost."""
@@ -237,7 +243,8 @@ class Exchange:
             return self.composed
         if self.has_fallen_back:
             return "fallback"
-        return "cascade" if self.attempts > 1 else self.decision.stage
+        asked = sum(row.purpose == "answer" for row in self.rows) + self.under_way
+        return "cascade" if asked > 1 else self.decision.stage
 
     @property
     def overhead_ms(self) -> float:

@@ -36,13 +36,13 @@ class Effort(FormatChecker):  # type: ignore[misc]  # jsonschema ships no types
         super().__init__(formats=())
         self.steps = 0
 
-    def step(self, value: object, schema: Mapping[str, Any]) -> None:
-        """Count one keyword, and every alternative that it lists.
+    def step(self, value: object, instance: object, schema: Mapping[str, Any]) -> None:
+        """Count one keyword, every alternative that it lists, and every part of what it is held against.
 
         Raises:
             Unchecked: it was too many, or the schema cannot be bounded.
         """
-        self.steps += 1 + (len(value) if isinstance(value, list | dict) else 0)
+        self.steps += 1 + sum(len(each) for each in (value, instance) if isinstance(each, list | dict))
         if self.steps > MOST_STEPS or any(name in schema for name in TOO_OPEN):
             raise Unchecked
 
@@ -56,7 +56,7 @@ UNCHECKABLE = (
 
 def _counted(check: Callable[..., Any]) -> Callable[..., Any]:
     def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
-        validator.format_checker.step(value, schema)
+        validator.format_checker.step(value, instance, schema)
         return check(validator, value, instance, schema)
 
     return counted

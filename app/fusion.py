@@ -26,6 +26,8 @@ TOLERANCE = 1.0
 def with_panel(exchange: Exchange, view: View) -> None:
     """Let a panel answer a request in place of one model, where the money allows two of them."""
     merging_usd = _merging_usd(exchange, view) if exchange.request.router.fusion == "synthesize" else 0.0
+    if not math.isfinite(merging_usd):
+        return
     limit_usd = exchange.limit_usd - merging_usd
     panel = panel_for(view, exchange.context, exchange.limits, exchange.decision, limit_usd=limit_usd)
     if panel is not None:
@@ -50,8 +52,9 @@ async def fuse(caller: Caller, exchange: Exchange) -> bool:
     if not rows:
         return False
     if mode == "best":
-        with at_once(exchange):
-            await _judge_all(caller, exchange, rows)
+        # One after the other: an opinion on two answers, or on the query alone, serves the next one too.
+        for row in rows:
+            await caller.judge(exchange, row)
     _take_best(exchange, caller.view)
     if mode == "synthesize" and len(rows) > 1:
         await _synthesize(caller, exchange, rows)
@@ -63,12 +66,6 @@ async def _ask_all(caller: Caller, exchange: Exchange) -> list[CallRow]:
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(caller.call(exchange, arm)) for arm in exchange.decision.panel]
     return [row for row in (task.result() for task in asked) if row is not None]
-
-
-async def _judge_all(caller: Caller, exchange: Exchange, rows: list[CallRow]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for row in rows:
-            group.create_task(caller.judge(exchange, row))
 
 
 def answered(exchange: Exchange, view: View) -> Answered:

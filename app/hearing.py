@@ -5,11 +5,13 @@ next one only upon what it said, until none is worth it. Now and then another on
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from app.background import Background
 from app.exchange import Exchange
 from app.judging import Judging
 from app.learning import Learning
@@ -24,12 +26,16 @@ class Hearing:
     Args:
         judging: Asks them.
         learning: Knows what they are worth.
+        background: Knows what else exploration has reserved.
         rng: Draws whom to hear without need.
+        drawn: How often each was drawn: one that never says anything usable is not drawn for ever.
     """
 
     judging: Judging
     learning: Learning
+    background: Background
     rng: np.random.Generator
+    drawn: Counter[str] = field(default_factory=Counter)
 
     @property
     def has_judges(self) -> bool:
@@ -39,15 +45,27 @@ class Hearing:
     async def hear(self, exchange: Exchange, row: CallRow) -> None:
         """Ask judges about the answer of a call, and add what they say to the exchange."""
         unasked = self.judging.costs_usd(exchange, row.step)
-        await self._ask(exchange, row, [judge for judge in self.judging.always if judge in unasked], unasked)
-        while judge := self._wanted(exchange, row, unasked):
+        for pinned in self.judging.always:
+            if pinned in affordable(exchange, unasked):
+                await self._ask(exchange, row, [pinned], unasked)
+        while judge := self._wanted(exchange, row, affordable(exchange, unasked)):
             await self._ask(exchange, row, [judge], unasked)
         if exchange.limits.explore:
-            view = self.learning.view
-            drawn = judges_to_explore(unasked, view.stacker.heard, view.allowance_usd, self.rng)
-            await self._ask(exchange, row, drawn, unasked, explored=True)
+            await self._explore(exchange, row, affordable(exchange, unasked))
 
-    def _wanted(self, exchange: Exchange, row: CallRow, unasked: dict[str, float]) -> str | None:
+    async def _explore(self, exchange: Exchange, row: CallRow, unasked: dict[str, float]) -> None:
+        view = self.learning.view
+        heard = {judge: max(view.stacker.heard.get(judge, 0.0), self.drawn[judge]) for judge in unasked}
+        drawn = judges_to_explore(unasked, heard, view.allowance_usd - self.background.reserved_usd, self.rng)
+        self.drawn.update(drawn)
+        reserved_usd = sum(unasked[judge] for judge in drawn)
+        self.background.reserved_usd += reserved_usd
+        try:
+            await self._ask(exchange, row, drawn, unasked, explored=True)
+        finally:
+            self.background.reserved_usd -= reserved_usd
+
+    def _wanted(self, exchange: Exchange, row: CallRow, unasked: Mapping[str, float]) -> str | None:
         # The view judges the newest answer; of a panel's answers, each is the one in question in its turn.
         calls = exchange.calls
         asked_about = next(call for call in calls if call.step == row.step and call.purpose == row.purpose)
@@ -76,3 +94,10 @@ class Hearing:
     async def close(self) -> None:
         """Close the judges' connections."""
         await self.judging.close()
+
+
+def affordable(exchange: Exchange, costs_usd: Mapping[str, float]) -> dict[str, float]:
+    """Return the judges whose price the request's limits still allow."""
+    most = exchange.limits.max_cost_usd
+    left = exchange.left_usd if most is None else min(exchange.left_usd, most - exchange.cost_usd)
+    return {judge: usd for judge, usd in costs_usd.items() if usd <= left}

@@ -71,7 +71,11 @@ class Learning:
         try:
             if snapshot.checksum(stored.body) != stored.checksum:
                 raise SnapshotIncompatible("its checksum is another one")
+            configured = self._state.ledger
             self._state = snapshot.load(stored.body, self._state.features)
+            # Limits are the configuration's, whatever they were when the snapshot was made.
+            self._state.ledger.max_share = configured.max_share
+            self._state.ledger.max_usd_per_day = configured.max_usd_per_day
             self.seq = stored.seq
         except SnapshotIncompatible as err:
             log.warning("snapshot refused; the whole log is read again", seq=stored.seq, reason=str(err))

@@ -27,6 +27,7 @@ from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
 from app.requests import input_chars, is_routed, limits_of, query_of, refuse_impossible, upstream_body
+from app.schemas.base import EPISODE
 from app.schemas.chat import ChatRequest
 from app.seals import Seals
 from app.settings import Decomposition
@@ -35,7 +36,7 @@ from app.storage.tables import CallRow, Purpose
 from learner.errors import NoEligibleArm
 from learner.features import Features, components_of
 from learner.policy import Ask, Stop, View
-from learner.types import Context, Decision, Limits
+from learner.types import ANSWERING, Context, Decision, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +195,18 @@ class Router:
         """Make one answer of several where the request wants that; returns whom to ask first where there is none."""
         if exchange.decision.panel:
             return None if await fuse(self, exchange) else self.next_after_failure(exchange)
-        if exchange.request.router.decompose and await decompose(self, exchange, self.decomposition):
-            return None
+        if exchange.request.router.decompose:
+            if await decompose(self, exchange, self.decomposition):
+                return None
+            exchange.spent_on_parts()
         return exchange.decision.arm
 
     def part_of(self, exchange: Exchange, text: str, *, limit_usd: float) -> Exchange:
         """Begin a part of a request: a query of its own, with a decision of its own."""
         left = {"max_cost_usd": limit_usd} if math.isfinite(limit_usd) else {}
-        options = exchange.request.router.model_copy(update={"decompose": False, **left})
+        # One answer of an episode is one, in however many parts it was made.
+        tags = {name: value for name, value in exchange.request.router.tags.items() if name != EPISODE}
+        options = exchange.request.router.model_copy(update={"decompose": False, "tags": tags, **left})
         request = exchange.request.model_copy(update={"router": options, "stream": False})
         part = self.begin(request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id)
         part.parent_id = exchange.id
@@ -308,7 +313,7 @@ class Router:
             UpstreamFailed: there is nobody left.
         """
         exchange.has_fallen_back = True
-        failed = {row.model for row in exchange.rows if row.outcome != "ok"}
+        failed = {row.model for row in exchange.rows if row.outcome != "ok" and row.purpose in ANSWERING}
         exchange.limits = replace(exchange.limits, unavailable=exchange.limits.unavailable | failed, explore=False)
         if any(row.outcome == "ok" and row.purpose == "answer" for row in exchange.rows):
             step = self._step(exchange)

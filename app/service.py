@@ -167,7 +167,7 @@ def _wire(
     seals = Seals.open(environment.data_dir)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
-    hearing = Hearing(judging, learning, first_arm)
+    hearing = Hearing(judging, learning, background, first_arm)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
     router = Router(
         learning.features, learning, journal, pool, calling, hearing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ from learner.policy import Answered, View
 from learner.quality import Label
 from learner.ratings import DEMONSTRATION, Rating, mixed, standing
 from learner.types import Demonstrated, Rated, Served
+
+# Of each kind.
+REMEMBERED = 20_000
 
 
 @dataclass(slots=True)
@@ -85,7 +89,9 @@ class Lesson:
         rated = rated_labels(view, rating, answered, rates, weight=weight) if rating is not None else None
         told = verdicts(self.reference, served) if self.reference is not None else {}
         if told:
-            return demonstrated_labels(answered, told, weight=self.weights[False]), rated
+            # What is said of an episode moves neither the judges' weights nor the alarms.
+            own = rated if said is not None and said.share is None else None
+            return demonstrated_labels(answered, told, weight=self.weights[False]), own
         plain = agreement_labels(answered)
         if said is None or rating is None:
             return plain, None
@@ -94,6 +100,31 @@ class Lesson:
         if said.share is not None:
             return mixed(plain, rated.labels, said.share), None
         return rated.labels, rated
+
+
+@dataclass(slots=True)
+class Lessons:
+    """The lessons of the newest inferences, and of the newest rated ones: those may be corrected for weeks."""
+
+    recent: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
+    rated: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
+
+    def known(self, inference_id: str) -> Lesson | None:
+        """Return what an inference has taught so far, if that is remembered."""
+        return self.rated.get(inference_id) or self.recent.get(inference_id)
+
+    def of(self, inference_id: str) -> Lesson:
+        """Return what an inference has taught so far; a new lesson where that is nothing, which is remembered."""
+        if (known := self.known(inference_id)) is not None:
+            return known
+        lesson = self.recent[inference_id] = Lesson()
+        while len(self.recent) > REMEMBERED:
+            oldest, old = self.recent.popitem(last=False)
+            if old.weights:
+                self.rated[oldest] = old
+        while len(self.rated) > REMEMBERED:
+            self.rated.popitem(last=False)
+        return lesson
 
 
 def is_of_episode(event: Rated | Demonstrated) -> bool:

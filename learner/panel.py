@@ -78,7 +78,8 @@ def best_panel(
         utility = np.where(usd <= limit_usd, fused_quality(prospects, sets) - prospects.lambda_ * usd, -math.inf)
         # Of equal ones the cheapest: where a vote can gain nothing, sums of floats must not choose.
         at = np.lexsort((usd, -utility.round(TIE_DIGITS)))[0]
-        best = max(best, (float(utility[at].round(TIE_DIGITS)), -float(usd[at]), sets[at].tolist()))
+        if math.isfinite(utility[at]):
+            best = max(best, (float(utility[at].round(TIE_DIGITS)), -float(usd[at]), sets[at].tolist()))
     return tuple(sorted(best[2], key=lambda i: -prospects.quality[i]))
 
 

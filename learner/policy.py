@@ -322,7 +322,8 @@ class View:
         An answer that can be compared is not served for that: agreement tells more than a rating. Nor is one that its
         own evidence speaks against.
         """
-        is_trial = len(calls) == 1 and calls[0].explored_share is not None and not answers.is_comparable
+        asked = [call for call in calls if call.purpose == "answer"]
+        is_trial = len(asked) == 1 and asked[0].explored_share is not None and not answers.is_comparable
         return is_trial and float(answers.evidence[0]) > TRIAL_FAILED
 
     def _rest(self, answered: Answered, prospects: Prospects, limits: Limits, calls: Sequence[Call]) -> list[int]:

@@ -157,5 +157,5 @@ def _judge_in(state: LearnerState, judge: str, category: int) -> dict[str, Any]:
         "weight": view.weight(name) + view.offsets.get(category, {}).get(name, 0.0),
         "ece": calibration.ece if calibration.n >= MIN_LABELS else None,
         "n": calibration.n,
-        "asked": stacker.heard.get((judge, category), 0) / stacker.answers[category],
+        "asked": stacker.heard.get((judge, category), 0) / max(stacker.answers[category], 1),
     }

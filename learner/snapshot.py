@@ -31,7 +31,7 @@ from learner.features import Features
 from learner.honest import HonestQuality
 from learner.joint import Joint
 from learner.jury import Jury, Reading
-from learner.lessons import Lesson
+from learner.lessons import Lesson, Lessons
 from learner.pool import Arm
 from learner.probes import Probes
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
@@ -70,7 +70,8 @@ def dump(state: LearnerState) -> bytes:
         "judgeable": state.stacker.answers,
         "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
         "alarms": state.drift.alarms,
-        "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.items()},
+        "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.recent.items()},
+        "rated": {i: _lesson_values(lesson) for i, lesson in state.lessons.rated.items()},
         "references": {i: (kept.query, kept.answer) for i, kept in state.references.kept.items()},
         "trust": {
             "users": asdict(state.trust.users),
@@ -152,7 +153,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         ),
         trust=_trust(manifest["trust"], arrays),
         arms=arms,
-        lessons=OrderedDict((i, _lesson(values)) for i, values in manifest["lessons"].items()),
+        lessons=Lessons(_lessons(manifest["lessons"]), _lessons(manifest["rated"])),
         references=_references(manifest["references"], arrays["references"]),
         observations=manifest["observations"],
         requests=manifest["requests"],
@@ -175,6 +176,10 @@ def _lesson_values(lesson: Lesson) -> list[Any]:
     ratings = [(*key, *astuple(rating)) for key, rating in lesson.ratings.items()]
     weights = list(lesson.weights.items())
     return [labels, lesson.quality, ratings, lesson.reference, lesson.is_weighed, weights, lesson.seen, lesson.apart]
+
+
+def _lessons(values: dict[str, Any]) -> OrderedDict[str, Lesson]:
+    return OrderedDict((i, _lesson(each)) for i, each in values.items())
 
 
 def _lesson(values: list[Any]) -> Lesson:

@@ -6,7 +6,6 @@ service recovers. `view` publishes what readers need. Nothing here knows where e
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +22,7 @@ from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.labels import RatedLabels
-from learner.lessons import Lesson
+from learner.lessons import Lesson, Lessons
 from learner.merge import believed_merge, last_merge
 from learner.outlook import looked_around
 from learner.policy import Answered, View
@@ -53,7 +52,6 @@ from learner.types import (
     Served,
 )
 
-REMEMBERED_LESSONS = 20_000
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 LOOK_AROUND_EVERY = 50
@@ -77,7 +75,7 @@ class LearnerState:
     drift: DriftMonitor = field(default_factory=DriftMonitor)
     trust: Trust = field(default_factory=Trust)
     arms: list[Arm] = field(default_factory=list)
-    lessons: OrderedDict[str, Lesson] = field(default_factory=OrderedDict)
+    lessons: Lessons = field(default_factory=Lessons)
     references: References = field(default_factory=References)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -230,7 +228,7 @@ class LearnerState:
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )
-        if event.is_request:
+        if event.is_first:
             self._believe(event)
             self._listen(event)
         self._see(event)
@@ -264,14 +262,14 @@ class LearnerState:
         """Learn from who agreed with whom, before anybody pressed a thumb."""
         answers = [call for call in event.calls if call.outcome == "ok" and call.purpose in ANSWERING]
         is_comparable = any(call.group is not None for call in answers)
-        if event.is_request and answers:
+        if event.is_first and answers:
             note(self.comparable, event.context, is_so=is_comparable)
         if not is_comparable or len(answers) < 2:
             return
         fresh = {event.calls[i].step for i in event.fresh if event.calls[i].purpose != "judge"}
         if all(call.step not in fresh for call in answers):
             return
-        lesson = self._lesson(event.inference_id)
+        lesson = self.lessons.of(event.inference_id)
         answered = self._answered(event, lesson)
         known = sum(call.step not in fresh for call in answers)
         self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
@@ -281,12 +279,12 @@ class LearnerState:
 
     def _believe(self, event: Served) -> None:
         """Note what is believed of an answer when it is served: ratings will tell how far that was right."""
-        lesson = self._lesson(event.inference_id)
+        lesson = self.lessons.of(event.inference_id)
         self.trust.serve(event, lesson, self._answered(event, lesson))
 
     def _probe(self, event: Served) -> None:
         """Take in what the best judges say of an answer drawn at random."""
-        lesson = self._lesson(event.inference_id)
+        lesson = self.lessons.of(event.inference_id)
         self.trust.probe(event, lesson, self._answered(event, lesson))
 
     def _hear(self, event: Rated | Demonstrated, at_s: float) -> None:
@@ -295,11 +293,11 @@ class LearnerState:
         self._check(served.calls)
         if isinstance(event, Rated) and not 0.0 <= event.reward <= 1.0:
             raise InvalidObservation(f"a reward lies in [0, 1], got {event.reward}")
-        lesson = self._lesson(served.inference_id)
+        lesson = self.lessons.of(served.inference_id)
         answered = self._answered(served, lesson)
         rates = self.trust.channel.rates(served.context)
         weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
-        if isinstance(event, Demonstrated) and weight != 0.0:
+        if isinstance(event, Demonstrated) and weight:
             self.references.demonstrate(event, components_of(served.context))
         if weight is None:
             return
@@ -321,12 +319,6 @@ class LearnerState:
         for arm in {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}:
             quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
         return self.view().answered(event.context, event.calls, event.scores, quality)
-
-    def _lesson(self, inference_id: str) -> Lesson:
-        lesson = self.lessons.setdefault(inference_id, Lesson())
-        while len(self.lessons) > REMEMBERED_LESSONS:
-            self.lessons.popitem(last=False)
-        return lesson
 
     def _read(self, event: Recorded) -> None:
         """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
@@ -373,7 +365,7 @@ class LearnerState:
         """Keep shares, categories, states and the first guess of λ in step with the traffic."""
         self.requests += 1
         self.shares *= 0.99
-        answered = [c for c in event.calls if c.step == event.answered_step]
+        answered = [c for c in event.calls if c.step == event.answered_step and c.purpose in ("answer", "synthesis")]
         for call in answered:
             self.shares[self._positions[call.arm]] += 0.01
         self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)

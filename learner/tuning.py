@@ -48,7 +48,7 @@ class Comparison:
 
 def compared(state: LearnerState, served: Served) -> Comparison:
     """Return a logged inference with what was believed before it and what a user said of it."""
-    lesson = state.lessons.get(served.inference_id, Lesson())
+    lesson = state.lessons.known(served.inference_id) or Lesson()
     means, _ = state.quality.means()
     quality = state.view().quality.mean(served.context)
     for arm, believed in lesson.quality.items():

@@ -190,6 +190,11 @@ class Served:
     account: str | None = None
     query_seal: str | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing was reported of it before: of a request, and of a part that another request pays for."""
+        return self.is_request or 0 in self.fresh
+
 
 @dataclass(frozen=True, slots=True)
 class Rated:

@@ -141,3 +141,8 @@ def test_tools_that_are_none_are_no_tools(tools: Any) -> None:
 
 def test_the_evidence_can_be_stored() -> None:
     assert json.loads(json.dumps(told(ASKED, "{}"))) == {"schema_invalid": 1.0, "schema_seen": 1.0}
+
+
+def test_what_is_held_against_a_schema_counts_too() -> None:
+    # Five hundred walks over one list are as many steps as five hundred lists.
+    assert is_valid([1] * 4_000, {"allOf": [{"items": {}}] * 50}) is None

@@ -48,7 +48,7 @@ def test_a_thumb_for_a_merged_answer_teaches_those_that_state_the_same_and_not_t
     assert down["small"] < before["small"] < up["small"]
     assert up["middle"] < before["middle"]
     told = after(event, up=True)
-    assert {told.arms[i].id for i in told.lessons["q1"].labels} == {"small", "middle"}
+    assert {told.arms[i].id for i in told.lessons.of("q1").labels} == {"small", "middle"}
 
 
 def test_the_merger_is_credited_only_for_its_own_answer_as_a_candidate() -> None:

@@ -223,3 +223,8 @@ def test_a_wanted_arm_is_taken_where_it_may_be_asked() -> None:
     assert most_useful(view, context(), Limits(deny=("plan*",)), wanted="planner") == "small"
     assert most_useful(view, context(), Limits(), wanted="nobody") == "small"
     assert most_useful(view, context(), Limits(), wanted="planner", limit_usd=1e-4) == "small"
+
+
+def test_no_panel_is_taken_where_there_is_no_money_for_any() -> None:
+    known = prospects(np.array([0.5, 0.6, 0.7]), np.zeros(3))
+    assert best_panel(known, range(3), limit_usd=-np.inf) == ()

@@ -103,9 +103,9 @@ def test_a_demonstration_that_counts_for_nothing_is_no_reference() -> None:
         event = replace(served(answer, name=f"bad{i}"), query_seal=f"query-{i}")
         learner.apply(event, NOON_S + 1e6 + 60.0 * i)
         learner.apply(Demonstrated(event, "number:aaaa7", user="mallory"), NOON_S + 1e6 + 60.0 * i)
-    assert learner.lessons["bad0"].reference == "number:aaaa7"
+    assert learner.lessons.of("bad0").reference == "number:aaaa7"
     assert "bad0" in learner.references.kept
-    assert learner.lessons["bad59"].reference is None
+    assert learner.lessons.of("bad59").reference is None
     assert "bad59" not in learner.references.kept
 
 

@@ -119,6 +119,8 @@ def test_an_answer_asked_for_to_be_rated_is_served_unless_its_own_evidence_speak
     view = replace(view, parameters=Parameters(depth=3))
     trial = replace(called("small", 0), explored_share=0.5, evidence=evidence)
     assert isinstance(view.next_step(context(), Limits(), [trial], ()), Stop) == is_served
+    opinion = replace(trial, arm="large", purpose="judge", explored_share=None, evidence={})
+    assert isinstance(view.next_step(context(), Limits(), [trial, opinion], ()), Stop) == is_served
     plain = replace(trial, explored_share=None)
     assert isinstance(view.next_step(context(), Limits(), [plain], ()), Ask)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import learner.state as module
+from learner import lessons
 from learner.errors import InvalidObservation
+from learner.report import report
 from learner.snapshot import dump
 from learner.state import LearnerState
 from learner.types import (
@@ -166,7 +167,7 @@ def test_a_comparison_that_comes_after_the_thumb_does_not_overrule_it() -> None:
     later = Served("q1", context(), calls, (), 0, (1, 2), is_request=False)
     early = folded(first, thumb(first, up=True), later)
     late = folded(first, later, thumb(later, up=True))
-    assert early.lessons["q1"].labels[0].value == pytest.approx(late.lessons["q1"].labels[0].value, abs=0.15)
+    assert early.lessons.of("q1").labels[0].value == pytest.approx(late.lessons.of("q1").labels[0].value, abs=0.15)
 
 
 def test_a_comparison_that_failed_teaches_nothing_twice() -> None:
@@ -278,9 +279,39 @@ def test_judges_scores_are_learned_from_thumbs() -> None:
 
 
 def test_labels_of_old_inferences_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED_LESSONS", 3)
+    monkeypatch.setattr(lessons, "REMEMBERED", 3)
     known = folded(*(served(*ANSWERS, name=f"q{i}") for i in range(5)))
-    assert list(known.lessons) == ["q2", "q3", "q4"]
+    assert list(known.lessons.recent) == ["q2", "q3", "q4"]
+
+
+def test_a_rating_corrects_an_earlier_one_however_many_requests_came_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "REMEMBERED", 3)
+    first = served(*ANSWERS, name="first")
+    known = folded(first, thumb(first, up=True), *(served(*ANSWERS, name=f"q{i}") for i in range(9)))
+    before = known.stacker.calibration.n
+    folded(thumb(first, up=False), thumb(first, up=True), into=known)
+    assert "first" in known.lessons.rated
+    assert known.stacker.calibration.n == before == 1
+
+
+def test_a_part_of_a_request_is_heard_and_believed_and_no_request() -> None:
+    part = replace(
+        served(called("small", 0, 0), called("large", 1, 0), scores=(JudgeScore("strict", 0, 0.9),)), is_request=False
+    )
+    known = folded(part)
+    assert known.requests == 0
+    assert known.stacker.heard["strict", context().category] == 1
+    assert known.comparable.sum() > 0.0
+
+
+def test_a_request_that_nobody_answered_leaves_a_report() -> None:
+    known = folded(
+        served(*ANSWERS, scores=(JudgeScore("strict", 0, 0.9),)),
+        replace(
+            served(called("small", 0, outcome="timeout"), of=context("Write a sonnet."), name="q2"), answered_step=None
+        ),
+    )
+    assert "strict" in report(known)["judges"]
 
 
 def test_it_knows_how_often_replies_state_their_answer() -> None:
