@@ -4,7 +4,7 @@ What an item is worth is settled here, at its arrival, and stored with it: a rew
 answer. Feedback on an episode becomes one row for each of its answers.
 """
 
-import hashlib
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,7 @@ class Feedback:
         clock: Seconds since 1970.
         keep_content: Store comments and demonstrations.
         window_days: How long after an answer feedback on it is accepted.
-        seals: Seal demonstrations.
+        seals: Seal demonstrations, bodies and idempotency keys.
         sentiment: Gives the reward of a comment, None where it is not clear; None: comments have no reward.
     """
 
@@ -70,8 +70,9 @@ class Feedback:
             InferenceNotFound: an item names an unknown inference or episode.
             Conflict: the idempotency key was used with another body.
         """
-        key = f"{key_id or ''}:{idempotency_key}" if idempotency_key else None
-        body_hash = hashlib.sha256(raw).hexdigest()
+        # A client may make its key of the content, and whoever has the database could try out what that was.
+        key = self.seals.whole(f"{key_id or ''}:{idempotency_key}".encode()) if idempotency_key else None
+        body_hash = self.seals.whole(raw)
         try:
             return await self._record(raw, key, body_hash)
         except KeyConflict as err:
@@ -107,8 +108,14 @@ class Feedback:
                     f"item {i}: with its episodes the list is about more than {MOST_ANSWERS} answers; send fewer items"
                 )
                 raise Unprocessable(told, param=f"tags.{EPISODE}")
-            rows.append(self._rows_of(item, reward, decisions))
+            rows.append(self._rows_of(item, await self._worth(item, reward), decisions))
         return rows
+
+    async def _worth(self, item: FeedbackItem, reward: float | None) -> float | None:
+        """Return the reward of an item; a comment is read off the event loop."""
+        if item.metric_name != "comment" or self.sentiment is None:
+            return reward
+        return await asyncio.to_thread(self.sentiment, item.value)
 
     async def _decisions(self, item: FeedbackItem, index: int) -> list[DecisionRow]:
         if item.inference_id is None:
@@ -155,8 +162,6 @@ class Feedback:
 
     def _row(self, row_id: str, item: FeedbackItem, reward: float | None, decision: DecisionRow) -> FeedbackRow:
         is_content = item.metric_name in CONTENT_METRICS
-        if item.metric_name == "comment" and self.sentiment is not None:
-            reward = self.sentiment(item.value)
         return FeedbackRow(
             id=row_id,
             inference_id=decision.id,

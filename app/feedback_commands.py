@@ -1,26 +1,31 @@
 """`headrace feedback`: send one value, or import a file of them through the running service.
 
 A file goes out in batches, each under an idempotency key made from what it says and where it stands, so that an import
-that broke off can be repeated as a whole. A batch that is refused is halved until the row at fault stands alone.
+that broke off can be repeated as a whole. A batch that is refused or too large is halved until the row at fault stands
+alone.
 """
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from typer.core import TyperGroup
 
-from app.client import JsonOption, UrlOption, ask, call, fail, out, show, told_by
-from app.feedback_file import Item, UnusableFile, read_items
+from app.client import JsonOption, UrlOption, ask, fail, out, show
+from app.feedback_file import TEXT_METRICS, Item, UnusableFile, read_items
 
 BATCH = 500
 SHOWN = 20
+ACCEPTED = 202
+TOO_LARGE = 413
 # What a row can be refused for; anything else is no row's fault.
 REFUSALS = ("inference_not_found", "feedback_too_late", None)
 
@@ -49,12 +54,45 @@ def send(
     json_: JsonOption = False,
 ) -> None:
     """Send one feedback for an answer; the name of this command may be left out."""
+    body = {"inference_id": inference_id, "metric_name": metric, "value": _value_of(value, metric)}
     try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = value
-    body = {"inference_id": inference_id, "metric_name": metric, "value": parsed}
-    show(call("POST", "/v1/feedback", url, body), json_)
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as err:
+        fail(f"This cannot be sent as JSON: {err}")
+    reply = ask("POST", "/v1/feedback", url, body)
+    if reply.status_code != ACCEPTED:
+        fail(_told_by(reply))
+    show(reply.json(), json_)
+
+
+def _value_of(text: str, metric: str) -> Any:
+    """Read a value as JSON where it is that, and as text where the metric takes text."""
+    if metric in TEXT_METRICS:
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
+        fail(f"{text} is no number that can be sent; send a finite number, true, false or text")
+    return value
+
+
+def _error_of(reply: httpx.Response) -> dict[str, Any]:
+    """Return a reply's error; of what is none of the service, such as a proxy's page, a message in its place."""
+    try:
+        error = reply.json()["error"]
+        if isinstance(error["message"], str):
+            return dict(error)
+    except (ValueError, TypeError, KeyError):
+        pass
+    kind = reply.headers.get("content-type", "no content type")
+    foreign = f"the reply ({kind}) is not one of the service; a proxy before it? See --url or HEADRACE_URL"
+    return {"message": foreign, "code": "foreign"}
+
+
+def _told_by(reply: httpx.Response) -> str:
+    return f"{reply.status_code}: {_error_of(reply)['message']}"
 
 
 @feedback_app.command("import")
@@ -117,16 +155,24 @@ class Import:
         content = json.dumps([batch[0][0], body], sort_keys=True).encode()
         key = f"import-{hashlib.sha256(content).hexdigest()}"
         reply = ask("POST", "/v1/feedback", self.url, body, {b"Idempotency-Key": key.encode()})
-        if reply.status_code < 400:
+        if reply.status_code == ACCEPTED:
             self.stored += len(batch)
-        elif reply.status_code not in (404, 422) or reply.json()["error"].get("code") not in REFUSALS:
-            fail(f"{told_by(reply)}\n{self.stored} rows are stored; once this is mended, import the same file again")
+        elif not _is_refusal(reply):
+            fail(f"{_told_by(reply)}\n{self.stored} rows are stored; once this is mended, import the same file again")
         elif len(batch) > 1:
             self._send(batch[: len(batch) // 2])
             if self._goes_on:
                 self._send(batch[len(batch) // 2 :])
             return
         else:
-            error = reply.json()["error"]["message"].removeprefix("item 0: ")
+            told = "413: too large to be sent" if reply.status_code == TOO_LARGE else _error_of(reply)["message"]
+            error = told.removeprefix("item 0: ")
             self.refused.append({"row": batch[0][0], "error": error})
         self.progress.advance(self.bar, len(batch))
+
+
+def _is_refusal(reply: httpx.Response) -> bool:
+    """Whether a batch was refused for its rows, or for how much they are, be it by a proxy."""
+    if reply.status_code == TOO_LARGE:
+        return True
+    return reply.status_code in (404, 422) and _error_of(reply).get("code") in REFUSALS

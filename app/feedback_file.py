@@ -8,7 +8,8 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,15 @@ def read_items(path: Path) -> list[Item]:
     """Read a file; its name's end tells its form, `.csv`, `.jsonl` or `.parquet`.
 
     Raises:
-        UnusableFile: it cannot be read, has an unknown column, or lacks one.
+        UnusableFile: it cannot be read, has an unknown column or lacks one, or a cell cannot be sent as JSON.
     """
     form = path.suffix.lower()
     if form not in READERS:
         raise UnusableFile(f"{path} should end in {', '.join(READERS)}; its end tells how to read it")
     try:
-        return [_item(row, path, number) for number, row in enumerate(READERS[form](path), start=1)]
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as err:
+        rows = enumerate(READERS[form](path), start=1)
+        return [_sendable(_item(row, path, number), path, number) for number, row in rows]
+    except (OSError, ValueError, OverflowError, csv.Error, pa.ArrowException) as err:
         raise UnusableFile(f"{path} cannot be read as {form[1:]}: {err}") from err
 
 
@@ -55,7 +57,7 @@ def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
         for number, line in enumerate(filter(str.strip, file), start=1):
             try:
                 row = json.loads(line, parse_constant=_no_number)
-            except ValueError as err:
+            except (ValueError, RecursionError) as err:
                 raise UnusableFile(f"{path}: row {number} is not JSON: {err}") from err
             if not isinstance(row, dict):
                 raise UnusableFile(f"{path}: row {number} should be a JSON object, with {', '.join(NEEDED)}")
@@ -94,11 +96,28 @@ def _item(row: Mapping[str, Any], path: Path, number: int) -> Item:
         item["value"] = _scalar(item["value"])
     if "tags" in item:
         item["tags"] = _tags(item["tags"], path, number)
-    if isinstance(moment := item.get("occurred_at"), datetime):
-        item["occurred_at"] = moment.isoformat()
-    elif moment is not None:
-        item["occurred_at"] = _scalar(moment)
+    if "occurred_at" in item:
+        item["occurred_at"] = _scalar(item["occurred_at"])
     return item
+
+
+def _sendable(item: Item, path: Path, number: int) -> Item:
+    """Return an item as JSON has it, or tell the row that JSON cannot say."""
+    try:
+        text = json.dumps(item, ensure_ascii=False, allow_nan=False, default=_as_json)
+        text.encode()
+        sent: Item = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as err:
+        raise UnusableFile(f"{path}: row {number} cannot be sent as JSON: {err}") from err
+    return sent
+
+
+def _as_json(cell: Any) -> float | str:
+    if isinstance(cell, Decimal):
+        return float(cell)
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    raise TypeError(f"a cell of the type {type(cell).__name__}; use text, numbers, truth values and dates")
 
 
 def _is_absent(value: Any) -> bool:
@@ -111,17 +130,15 @@ def _scalar(cell: Any) -> Any:
         return cell
     try:
         read = json.loads(cell.strip().lower())
-    except ValueError:
+    except (ValueError, RecursionError):
         return cell
     return read if isinstance(read, bool | int | float) and not _is_absent(read) else cell
 
 
 def _tags(cell: Any, path: Path, number: int) -> Any:
-    if isinstance(cell, list):  # a map of parquet
-        return dict(cell)
     if isinstance(cell, dict):  # a struct of parquet, whose fields every row has
         return {name: value for name, value in cell.items() if value is not None}
     try:
-        return json.loads(cell)
-    except (ValueError, TypeError) as err:
+        return dict(cell) if isinstance(cell, list) else json.loads(cell)  # a list is a map of parquet
+    except (ValueError, TypeError, RecursionError) as err:
         raise UnusableFile(f"{path}: row {number}: tags should be a JSON object, got {str(cell)[:80]!r}") from err

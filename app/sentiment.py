@@ -9,7 +9,7 @@ from collections.abc import Callable
 from app.errors import ConfigError
 
 CLEAR = 0.4
-READ_CHARS = 5_000
+READ_CHARS = 500
 
 
 def open_sentiment() -> Callable[[str], float | None]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.errors import AppError
 
@@ -21,11 +21,20 @@ PositiveUsd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeUsd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """US dollars, 0 or more."""
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("should have no NUL character (U+0000)")
+    return text
+
+
+_NoNul = AfterValidator(_without_nul)
+
+Name = Annotated[str, Field(min_length=1, max_length=200), _NoNul]
 """A short text that names something."""
 
 Tags = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]],
+    dict[Annotated[str, Field(min_length=1, max_length=64), _NoNul], Annotated[str, Field(max_length=512), _NoNul]],
     Field(max_length=16),
 ]
 """Labels of a request or a feedback; the bounds are those of OpenAI's `metadata`."""

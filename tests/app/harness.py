@@ -23,6 +23,7 @@ from app.main import create_app
 from app.providers.base import CallFailed, Completion, Endpoint, Provider
 from app.providers.completion import read_completion
 from app.providers.fake import last_user_text
+from app.seals import FILE as SEAL_KEY
 from app.service import Service, open_service
 from app.settings import Environment, Settings
 from app.streaming import Chunk
@@ -243,6 +244,7 @@ class House:
         for file in self.data_dir.glob("headrace.db*"):
             if not file.name.endswith(("-shm", ".lock")):
                 shutil.copy(file, to)
+        shutil.copy(self.data_dir / SEAL_KEY, to)
         return to
 
 

@@ -1,12 +1,15 @@
 """Every kind of feedback, through the whole service: what is stored, what is learned, and what is refused."""
 
 import asyncio
+import hashlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from openai import AsyncOpenAI
 
@@ -126,6 +129,21 @@ async def test_a_clear_comment_counts_as_a_thumb_where_it_is_wanted_and_its_text
     assert {row["value"] for row in house.select("SELECT value FROM feedback WHERE metric = 'comment'")} == {None}
 
 
+async def test_a_comment_on_an_episode_is_read_once_and_off_the_event_loop(house: House) -> None:
+    await episode(house, "trip", 3)
+    readers: list[threading.Thread] = []
+
+    def friendly(_: str) -> float:
+        readers.append(threading.current_thread())
+        return 1.0
+
+    object.__setattr__(house.service, "feedback", replace(house.service.feedback, sentiment=friendly))
+    assert (await post(house, about("trip", "comment", "wonderful"))).status_code == 202
+    assert house.select("SELECT reward FROM feedback") == [{"reward": 1.0}] * 3
+    (reader,) = readers
+    assert reader is not threading.main_thread()
+
+
 # -- demonstrations ---------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +227,20 @@ async def test_no_text_of_a_demonstration_is_kept_without_content(house: House) 
     assert row["seal"].startswith("short:")
     assert all(b"uetzalcoatlus" not in file.read_bytes().lower() for file in house.data_dir.glob("headrace.db*"))
     assert b"uetzalcoatlus" not in house.dump().lower()
+
+
+async def test_what_a_request_said_is_stored_only_as_a_keyed_hash(house: House) -> None:
+    answer = await house.answered()
+    raw = orjson.dumps({"inference_id": answer["id"], "metric_name": "comment", "value": "yes"})
+    key = hashlib.sha256(raw).hexdigest()
+    headers = {"Idempotency-Key": key}
+    first = await house.client.post("/v1/feedback", content=raw, headers=headers)
+    assert (await house.client.post("/v1/feedback", content=raw, headers=headers)).json() == first.json()
+    assert (await house.client.post("/v1/feedback", content=raw + b" ", headers=headers)).status_code == 409
+    (row,) = house.select("SELECT key, body_hash FROM idempotency_keys")
+    seals = Seals.open(house.data_dir)
+    assert (row["key"], row["body_hash"]) == (seals.whole(f":{key}".encode()), seals.whole(raw))
+    assert all(key.encode() not in file.read_bytes() for file in house.data_dir.glob("headrace.db*"))
 
 
 async def test_with_content_a_demonstration_is_read_with_its_question(open_house: Callable[..., Any]) -> None:

@@ -1,9 +1,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from app import feedback_commands
 from app.cli import app
+from app.feedback_file import UnusableFile, read_items
 from tests.app.harness import House, on_a_port
 
 Client = Callable[..., Awaitable[Result]]
@@ -202,3 +206,100 @@ async def test_one_value_is_sent_with_and_without_the_name_of_the_command(
     assert (await remote("feedback", "send", ids[1], "0.5", "--metric", "rating")).exit_code == 0
     assert (await remote("feedback", "--metric", "rating", ids[2], "0.5")).exit_code == 0
     assert [row["metric"] for row in stored(house)] == ["thumbs", "rating", "rating"]
+
+
+async def test_a_value_of_a_text_metric_is_sent_as_text(remote: Client, house: House, ids: list[str]) -> None:
+    for metric, value in (("demonstration", "42"), ("comment", "true"), ("comment", "NaN")):
+        result = await remote("feedback", "send", ids[0], value, "--metric", metric)
+        assert result.exit_code == 0, result.stderr
+    assert [row["metric"] for row in stored(house)] == ["demonstration", "comment", "comment"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "[NaN]", "[" * 100_000])
+async def test_a_value_that_json_cannot_say_is_told(remote: Client, house: House, ids: list[str], value: str) -> None:
+    async with house.unchanged():
+        result = await remote("feedback", "send", ids[0], value, "--metric", "rating")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert any(words in result.stderr for words in ("finite number", "cannot be sent", "should be"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("f.jsonl", '{"value": "\\ud800"}\n', ("row 1", "surrogates")),
+        ("f.jsonl", "[" * 100_000 + "\n", ("row 1", "recursion")),
+        ("f.csv", "metric_name,value,tags\na,b," + "[" * 100_000 + "\n", ("row 1", "tags")),
+        ("f.csv", 'metric_name,value,tags\na,b,"{""a"": ""\\udc00""}"\n', ("row 1", "surrogates")),
+        ("f.csv", 'metric_name,value,tags\na,b,"{""a"": NaN}"\n', ("row 1", "float")),
+    ],
+)
+def test_a_row_that_json_cannot_say_is_told(tmp_path: Path, name: str, content: str, words: tuple[str, ...]) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UnusableFile) as raised:
+        read_items(tmp_path / name)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_csv_cell_of_deep_brackets_is_text(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("metric_name,value\nmood," + "[" * 100_000 + "\n")
+    assert read_items(tmp_path / "f.csv")[0]["value"] == "[" * 100_000
+
+
+def parquet(path: Path, **columns: Any) -> Path:
+    named = {"metric_name": pa.array(["rating"]), **{name: pa.array(cells) for name, cells in columns.items()}}
+    pq.write_table(pa.table(named), path)
+    return path
+
+
+def test_decimals_and_dates_of_parquet_are_read(tmp_path: Path) -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    for moment, said in ((noon, noon.isoformat()), (noon.date(), "2026-11-20")):
+        path = parquet(tmp_path / "f.parquet", value=[Decimal("0.25")], occurred_at=[moment])
+        assert read_items(path) == [{"metric_name": "rating", "value": 0.25, "occurred_at": said}]
+
+
+@pytest.mark.parametrize("cell", [b"\xff", timedelta(seconds=1)])
+def test_another_cell_of_parquet_is_told_with_its_row(tmp_path: Path, cell: object) -> None:
+    with pytest.raises(UnusableFile, match=r"row 1 .*a cell of the type (bytes|timedelta)"):
+        read_items(parquet(tmp_path / "f.parquet", value=[cell]))
+
+
+def test_tags_of_parquet_that_are_no_map_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UnusableFile, match=r"row 1: tags should be a JSON object"):
+        read_items(parquet(tmp_path / "f.parquet", value=[1.0], tags=[[1, 2]]))
+
+
+PAGE = "<html><body>nginx</body></html>"
+
+
+def proxied(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Any], int]) -> list[Any]:
+    """Stand before the service as a proxy that answers with pages; returns what it was sent."""
+    sent: list[Any] = []
+
+    def request(_: str, __: str, *, json: Any, **___: Any) -> httpx.Response:
+        sent.append(json)
+        return httpx.Response(answer(json), html=PAGE)
+
+    monkeypatch.setattr(httpx, "request", request)
+    return sent
+
+
+def test_a_batch_that_is_too_large_is_halved_until_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = proxied(monkeypatch, lambda body: 413 if isinstance(body, list) or body["value"] == "x" * 9 else 202)
+    rows = [thumb(f"i-{n}", "x" * 9 if n == 2 else True) for n in range(4)]
+    result = run("feedback", "import", jsonl(tmp_path / "f.jsonl", rows), "--keep-going", "--json")
+    assert json.loads(result.stdout)["stored"] == 3
+    assert json.loads(result.stdout)["refused"] == [{"row": 3, "error": "413: too large to be sent"}]
+    assert [len(body) for body in sent if isinstance(body, list)] == [4, 2, 2]
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 422, 502])
+def test_a_page_of_a_proxy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    proxied(monkeypatch, lambda _: status)
+    path = jsonl(tmp_path / "f.jsonl", [thumb("a")])
+    for arguments in (("import", path), ("send", "a", "true")):
+        result = run("feedback", *arguments)
+        assert result.exit_code == 1
+        assert f"{status}: the reply (text/html; charset=utf-8) is not one of the service" in result.stderr

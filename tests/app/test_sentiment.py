@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from app.errors import ConfigError
-from app.sentiment import CLEAR, open_sentiment, reward_of
+from app.sentiment import CLEAR, READ_CHARS, open_sentiment, reward_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,4 @@ def test_friendly_and_unfriendly_comments_are_told_apart() -> None:
     assert sentiment("This is wrong and useless, awful.") == 0.0
     assert sentiment("It mentions the year 1848.") is None
     assert sentiment("") is None
+    assert sentiment("." * READ_CHARS + " Great, this helped a lot!") is None

@@ -241,3 +241,31 @@ async def test_a_comment_is_kept_where_content_is(open_house: Callable[..., Any]
     answer = await house.answered()
     await post(house, item(answer["id"], "comment", "wrong about tulips"))
     assert house.select("SELECT value FROM feedback") == [{"value": '"wrong about tulips"'}]
+
+
+async def test_a_nul_character_in_a_name_is_refused(house: House, told: dict[str, Any]) -> None:
+    async with house.unchanged():
+        reply = await post(house, item(told["id"], source="a\0b"))
+        assert reply.status_code == 422
+        assert "NUL" in reply.json()["error"]["message"]
+        asked = await house.ask(router={"tags": {"episode": "a\0b"}})
+        assert asked.status_code == 400
+        assert "NUL" in asked.json()["error"]["message"]
+
+
+async def test_the_openapi_document_tells_the_body_and_the_replies(house: House) -> None:
+    told = (await house.get("/openapi.json"))["paths"]["/v1/feedback"]["post"]
+
+    def schema(part: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = part["content"]["application/json"]["schema"]
+        return found
+
+    one, many = schema(told["requestBody"])["anyOf"]
+    assert one["required"] == ["metric_name", "value"]
+    assert (many["items"], many["minItems"], many["maxItems"]) == (one, 1, 1000)
+    assert [each["required"] for each in schema(told["responses"]["202"])["anyOf"]] == [
+        ["feedback_id"], ["feedback_ids"],
+    ]  # fmt: skip
+    for status in ("404", "409", "422"):
+        error = schema(told["responses"][status])["properties"]["error"]
+        assert set(error["properties"]) == {"message", "type", "param", "code"}

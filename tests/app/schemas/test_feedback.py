@@ -70,6 +70,7 @@ def test_a_body_that_is_no_item_and_no_list_is_refused(raw: bytes) -> None:
         ({"inference_id": ""}, "inference_id"),
         ({"metric_name": None}, "metric_name"),
         ({"tags": {"a": 1}}, "tags.a"),
+        ({"tags": {"a": "b\0"}}, "tags.a"),
         ({"source": 1}, "source"),
         ({"metric": "x"}, "metric"),
         ({"occurred_at": "yesterday"}, "occurred_at"),
@@ -77,6 +78,14 @@ def test_a_body_that_is_no_item_and_no_list_is_refused(raw: bytes) -> None:
 )
 def test_a_malformed_field_is_named(fields: dict[str, Any], param: str) -> None:
     assert refused(ITEM | fields).param == param
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"inference_id": "i\0"}, {"metric_name": "\0"}, {"source": "a\0b"}, {"tags": {"\0": "a"}}, {"tags": {"a": "\0"}}],
+)
+def test_a_nul_character_is_refused(fields: dict[str, Any]) -> None:
+    assert "should have no NUL character" in str(refused(ITEM | fields))
 
 
 def test_in_a_list_the_item_is_named() -> None:
