@@ -297,7 +297,7 @@ class LearnerState:
         answered = self._answered(served, lesson)
         rates = self.trust.channel.rates(served.context)
         weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
-        if isinstance(event, Demonstrated) and weight:
+        if isinstance(event, Demonstrated) and weight != 0.0:
             self.references.demonstrate(event, components_of(served.context))
         if weight is None:
             return
