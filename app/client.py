@@ -51,12 +51,28 @@ def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
     reply = ask(method, path, url, body)
     if reply.status_code >= 400:
         fail(told_by(reply))
-    return reply.json()
+    try:
+        return reply.json()
+    except ValueError:
+        fail(told_by(reply))
 
 
 def told_by(reply: httpx.Response) -> str:
     """Return a refusal's status and message."""
-    return f"{reply.status_code}: {reply.json()['error']['message']}"
+    return f"{reply.status_code}: {error_of(reply)['message']}"
+
+
+def error_of(reply: httpx.Response) -> dict[str, Any]:
+    """Return a reply's error; of what is none of the service, such as a proxy's page, a message in its place."""
+    try:
+        error = reply.json()["error"]
+        if isinstance(error["message"], str):
+            return dict(error)
+    except (ValueError, TypeError, KeyError):
+        pass
+    kind = reply.headers.get("content-type", "no content type")
+    foreign = f"the reply ({kind}) is not one of the service; a proxy before it? See --url or HEADRACE_URL"
+    return {"message": foreign, "code": "foreign"}
 
 
 def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from typer.core import TyperGroup
 
-from app.client import JsonOption, UrlOption, ask, fail, out, show
+from app.client import JsonOption, UrlOption, ask, error_of, fail, out, show, told_by
 from app.feedback_file import TEXT_METRICS, Item, UnusableFile, read_items
 
 BATCH = 500
@@ -61,7 +61,7 @@ def send(
         fail(f"This cannot be sent as JSON: {err}")
     reply = ask("POST", "/v1/feedback", url, body)
     if reply.status_code != ACCEPTED:
-        fail(_told_by(reply))
+        fail(told_by(reply))
     show(reply.json(), json_)
 
 
@@ -76,23 +76,6 @@ def _value_of(text: str, metric: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         fail(f"{text} is no number that can be sent; send a finite number, true, false or text")
     return value
-
-
-def _error_of(reply: httpx.Response) -> dict[str, Any]:
-    """Return a reply's error; of what is none of the service, such as a proxy's page, a message in its place."""
-    try:
-        error = reply.json()["error"]
-        if isinstance(error["message"], str):
-            return dict(error)
-    except (ValueError, TypeError, KeyError):
-        pass
-    kind = reply.headers.get("content-type", "no content type")
-    foreign = f"the reply ({kind}) is not one of the service; a proxy before it? See --url or HEADRACE_URL"
-    return {"message": foreign, "code": "foreign"}
-
-
-def _told_by(reply: httpx.Response) -> str:
-    return f"{reply.status_code}: {_error_of(reply)['message']}"
 
 
 @feedback_app.command("import")
@@ -158,14 +141,14 @@ class Import:
         if reply.status_code == ACCEPTED:
             self.stored += len(batch)
         elif not _is_refusal(reply):
-            fail(f"{_told_by(reply)}\n{self.stored} rows are stored; once this is mended, import the same file again")
+            fail(f"{told_by(reply)}\n{self.stored} rows are stored; once this is mended, import the same file again")
         elif len(batch) > 1:
             self._send(batch[: len(batch) // 2])
             if self._goes_on:
                 self._send(batch[len(batch) // 2 :])
             return
         else:
-            told = "413: too large to be sent" if reply.status_code == TOO_LARGE else _error_of(reply)["message"]
+            told = "413: too large to be sent" if reply.status_code == TOO_LARGE else error_of(reply)["message"]
             error = told.removeprefix("item 0: ")
             self.refused.append({"row": batch[0][0], "error": error})
         self.progress.advance(self.bar, len(batch))
@@ -175,4 +158,4 @@ def _is_refusal(reply: httpx.Response) -> bool:
     """Whether a batch was refused for its rows, or for how much they are, be it by a proxy."""
     if reply.status_code == TOO_LARGE:
         return True
-    return reply.status_code in (404, 422) and _error_of(reply).get("code") in REFUSALS
+    return reply.status_code in (404, 422) and error_of(reply).get("code") in REFUSALS

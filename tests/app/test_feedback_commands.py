@@ -303,3 +303,14 @@ def test_a_page_of_a_proxy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         result = run("feedback", *arguments)
         assert result.exit_code == 1
         assert f"{status}: the reply (text/html; charset=utf-8) is not one of the service" in result.stderr
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_other_commands_too_say_that_a_page_is_not_the_services(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    def page(*_: object, **__: object) -> httpx.Response:
+        return httpx.Response(status, html=PAGE)
+
+    monkeypatch.setattr(httpx, "request", page)
+    result = CliRunner().invoke(app, ["models", "list"])
+    assert result.exit_code == 1
+    assert f"{status}: the reply (text/html; charset=utf-8) is not one of the service" in result.stderr
