@@ -19,6 +19,7 @@ from app.client import JsonOption, fail, keys_app, models_app, out
 from app.errors import AppError, ConfigError
 from app.feedback_commands import feedback_app
 from app.main import create_app
+from app.policy_commands import policy_app
 from app.pool import endpoint_of
 from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
@@ -37,6 +38,7 @@ config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
 
 T = TypeVar("T")
