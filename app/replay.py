@@ -109,6 +109,7 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         propensity=decision.propensity,
         account=decision.key_id,
         query_seal=decision.query_seal,
+        confidence=decision.confidence,
     )
 
 

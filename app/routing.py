@@ -225,8 +225,11 @@ class Router:
 
     async def _judged_step(self, exchange: Exchange, row: CallRow) -> str | None:
         """Let judges see a new answer, then stop (None) or name the next arm."""
+        if exchange.decision.stage == "pinned":
+            exchange.answered_step, exchange.confidence = row.step, exchange.decision.qualities.get(row.model)
+            return None
         step = self._step(exchange)
-        if self.hearing.has_judges and exchange.decision.stage != "pinned" and exchange.limits.depth != 1:
+        if self.hearing.has_judges and exchange.limits.depth != 1:
             await self.hearing.hear(exchange, row)
             step = self._step(exchange)
         if isinstance(step, Ask):
@@ -235,8 +238,6 @@ class Router:
         return None
 
     def _step(self, exchange: Exchange) -> Stop | Ask:
-        if exchange.decision.stage == "pinned":
-            return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
         return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
     async def call(
@@ -334,7 +335,8 @@ def pinned(model: str, view: View, context: Context, lambda_: float) -> Decision
     # A model that was registered a moment ago may not have reached the learner yet.
     known = model in view.positions
     costs_usd = {model: float(view.cost.predict(context)[view.index(model)])} if known else {}
+    qualities = {model: float(view.quality.mean(context)[view.index(model)])} if known else {}
     return Decision(
-        arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities={}, costs_usd=costs_usd,
+        arm=model, probabilities={model: 1.0}, propensity=1.0, scores={}, qualities=qualities, costs_usd=costs_usd,
         lambda_=lambda_, stage="pinned", explored_share=None, policy_version=view.parameters.name, category="",
     )  # fmt: skip

@@ -45,7 +45,7 @@ class DriftMonitor:
             # While the belief catches up with the change, its return to normal would look like another one.
             self.quiet[arm] -= 1
             return False
-        test = self.detectors.setdefault(arm, detector())
+        test = self.detectors.get(arm) or self.detectors.setdefault(arm, detector())
         residual = (y - expected) / math.sqrt(max(expected * (1.0 - expected), 0.02))
         test.update(residual)
         if not test.drift_detected:

@@ -167,6 +167,16 @@ class JointView:
         agreed = Partition(right, groups, sizes_of(groups), mass)
         return agreed if evidence is None else agreed.weighed(evidence)
 
+    def level(self, quality: float, groups: tuple[int, ...]) -> Partition:
+        """Return the posterior of a query whose answers came from arms that are all of this quality."""
+        return level_partition(self, quality, groups)
+
+
+@lru_cache(maxsize=4096)
+def level_partition(view: JointView, quality: float, groups: tuple[int, ...]) -> Partition:
+    """Return what `JointView.level` does; only how the answers agree tells two such queries apart."""
+    return view.partition(np.full(len(groups), quality), groups)
+
 
 NOTHING_ASKED = Partition(np.zeros((0, len(NODES))), (), (), NODE_WEIGHTS[None, :].copy())
 

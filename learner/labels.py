@@ -15,7 +15,7 @@ import numpy as np
 from learner.channel import Rates
 from learner.estimators import logit, sigmoid
 from learner.joint import Partition
-from learner.policy import Answered, View
+from learner.policy import Answered
 from learner.quality import Label
 from learner.types import FloatArray, Rated
 
@@ -64,15 +64,12 @@ def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, 
     return {arm: Label(w, v) for arm, w, v in zip(arms, counted.tolist(), values.tolist(), strict=True)}
 
 
-def rated_labels(
-    view: View, rated: Rated, answered: Answered, rates: Rates, *, weight: float = 1.0
-) -> RatedLabels | None:
+def rated_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: float = 1.0) -> RatedLabels | None:
     """Label the answers of a request by a rating of the one that was served; None where no arm answered it.
 
     A rating that counts for nothing labels nothing.
 
     Args:
-        view: What is believed now.
         rated: The rating.
         answered: The answers.
         rates: How thumbs come about on such queries.
@@ -97,7 +94,7 @@ def rated_labels(
         prior_logit=answered.prior_logits[at],
         value=rates.unflipped(rated.reward) if rated.is_binary else rated.reward,
         weight=counted,
-        moved=sigmoid(logit(own) + view.stacker.evidence(answered.features[at], rated.served.context.category)) - own,
+        moved=sigmoid(logit(own) + float(answers.evidence[at])) - own,
         labels=labels,
     )
 

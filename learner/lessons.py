@@ -10,7 +10,7 @@ from learner.channel import Rates
 from learner.demonstrations import demonstrated_labels, verdicts
 from learner.labels import RatedLabels, agreement_labels, rated_labels
 from learner.merge import merged_labels
-from learner.policy import Answered, View
+from learner.policy import Answered
 from learner.quality import Label
 from learner.ratings import DEMONSTRATION, Rating, mixed, standing
 from learner.types import Demonstrated, Rated, Served
@@ -79,14 +79,12 @@ class Lesson:
         if served.answered_step in told:
             self.ratings[DEMONSTRATION, False] = Rating(float(told[served.answered_step]), is_binary=False)
 
-    def teach(
-        self, view: View, served: Served, answered: Answered, rates: Rates
-    ) -> tuple[Mapping[int, Label], RatedLabels | None]:
+    def teach(self, served: Served, answered: Answered, rates: Rates) -> tuple[Mapping[int, Label], RatedLabels | None]:
         """Return the labels of what stands, and the rating of the served answer itself if there is one."""
         said = standing(self.ratings)
         rating = Rated(served, "", said.reward, said.is_binary) if said else None
         weight = self.weights[said.share is not None] if said else 0.0
-        rated = rated_labels(view, rating, answered, rates, weight=weight) if rating is not None else None
+        rated = rated_labels(rating, answered, rates, weight=weight) if rating is not None else None
         told = verdicts(self.reference, served) if self.reference is not None else {}
         if told:
             # What is said of an episode moves neither the judges' weights nor the alarms.

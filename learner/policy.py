@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Ask:
     gain: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answered:
     """The answers of one request so far, as the policy sees them.
 
@@ -78,7 +79,7 @@ class Answered:
     features: tuple[Mapping[str, float], ...]
     stacker: StackerView
 
-    @property
+    @cached_property
     def prior_logits(self) -> list[float]:
         """Log-odds of each answer to be good before the evidence."""
         return [logit(p) for p in self.answers.prior.tolist()]
@@ -89,15 +90,15 @@ class Answered:
         All models are taken to be of quality `POOL_PRIOR_QUALITY`: so no thumb has a say in it, but through the
         evidence's weights. None where neither other answers nor a judge's score tell anything.
         """
-        answers, quality = self.answers, np.full(len(self.arms), POOL_PRIOR_QUALITY)
+        answers = self.answers
         if len(self.arms) > 1 and answers.is_comparable:
-            partition = answers.joint.partition(quality, answers.groups, answers.evidence)
-            return float(partition.of_answers[at])
+            level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups)
+            return float(level.weighed(answers.evidence).of_answers[at])
         if opinions_in(self.features[at]):
             return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
         return None
 
-    @property
+    @cached_property
     def right(self) -> FloatArray:
         """Calibrated probability that each answer is good, shape (r,)."""
         return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))

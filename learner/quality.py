@@ -243,42 +243,54 @@ class Quality:
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
-        count, total = self.count.sum(axis=1), self.total.sum(axis=1)
-        pool = (float(total.sum()) + 2.0 * POOL_PRIOR_QUALITY) / (float(count.sum()) + 2.0)
-        low, high = self._bounds
-        lead = self._strength * np.minimum(np.maximum(pool + self._tilts, low), high)
-        count += self._strength
-        means = (total + lead) / count
-        for _ in range(LEVELLINGS):
-            means = (total - self.count @ self._ease(means) + lead) / count
-        # Labels may leave [0, 1]; what is believed may not.
-        return np.minimum(np.maximum(means, 0.01), 0.99), count
+        latest = self.view()
+        return latest.means, latest.counts
 
-    def _ease(self, means: FloatArray) -> FloatArray:
+    def _fit(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Fit cells, shape (m, k), the arms' means and the observations behind these incl. the prior, shape (m,)."""
+        if not self.arms:
+            return np.zeros((0, self.count.shape[1])), np.zeros(0), np.zeros(0)
+        # One reduction of each table along each axis: this is done for every label.
+        seen, had = np.add.reduce(self.count, 0), np.add.reduce(self.total, 0)
+        means, counts = self._levelled_means(seen, had)
+        return self._cells(means, seen, had), means, counts
+
+    def _cells(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
+        shifted = odds(means)[:, None] * self._shifts(means, seen, had)
+        base = shifted / (1.0 + shifted)
+        cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
+        clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)
+        return clipped
+
+    def _levelled_means(self, seen: FloatArray, had: FloatArray) -> tuple[FloatArray, FloatArray]:
+        counts, total = np.add.reduce(self.count, 1), np.add.reduce(self.total, 1)
+        pool = (float(np.add.reduce(had)) + 2.0 * POOL_PRIOR_QUALITY) / (float(np.add.reduce(seen)) + 2.0)
+        low, high = self._bounds
+        total += self._strength * np.minimum(np.maximum(pool + self._tilts, low), high)
+        counts += self._strength
+        means = total / counts
+        for _ in range(LEVELLINGS):
+            means = (total - self.count @ self._ease(means, seen, had)) / counts
+        # Labels may leave [0, 1]; what is believed may not.
+        return np.minimum(np.maximum(means, 0.01), 0.99), counts
+
+    def _ease(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
         """How much better arms do in each category than their means say, shape (k,), 0 on average.
 
         Arms are not asked in all categories alike, least of all those that are tried where others are weak: what is
         easy for all must not be taken for the merit of one (a two-way layout, fitted by alternating least squares).
         """
-        seen = self.count.sum(axis=0)
-        ease = (self.total.sum(axis=0) - means @ self.count) / (seen + SHIFT_PRIOR_COUNT)
-        levelled: FloatArray = ease - float(seen @ ease) / max(float(seen.sum()), 1.0)
+        ease = (had - means @ self.count) / (seen + SHIFT_PRIOR_COUNT)
+        levelled: FloatArray = ease - float(seen @ ease) / max(float(np.add.reduce(seen)), 1.0)
         return levelled
 
-    def _shifts(self, means: FloatArray) -> FloatArray:
+    def _shifts(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
         """How much easier each category is for the whole pool, as a factor of the odds, shape (k,)."""
-        level = SHIFT_PRIOR_COUNT * float(means.sum()) / len(means)
-        sums = np.array([self.total.sum(axis=0), means @ self.count]) + level
-        seen, foreseen = odds(sums / (self.count.sum(axis=0) + SHIFT_PRIOR_COUNT))
-        shifts: FloatArray = seen / foreseen
+        level = SHIFT_PRIOR_COUNT * float(np.add.reduce(means)) / len(means)
+        sums = np.array([had, means @ self.count]) + level
+        found, foreseen = odds(sums / (seen + SHIFT_PRIOR_COUNT))
+        shifts: FloatArray = found / foreseen
         return shifts
-
-    def _cells(self, means: FloatArray) -> FloatArray:
-        shifted = odds(means)[:, None] * self._shifts(means)
-        base = shifted / (1.0 + shifted)
-        cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
-        clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)
-        return clipped
 
     def _latest(self) -> QualityView:
         return self._view or self.view()
@@ -294,8 +306,7 @@ class Quality:
         else:
             return self._view
         self._changed.clear()
-        means, counts = self.means() if self.arms else (np.zeros(0), np.zeros(0))
-        cells = self._cells(means) if self.arms else np.zeros((0, self.count.shape[1]))
+        cells, means, counts = self._fit()
         covariances = tuple(ridge.covariance for ridge in self.ridges)
         self._view = QualityView(cells, counts, means, weights, covariances, self.gates())
         return self._view

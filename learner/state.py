@@ -6,7 +6,7 @@ service recovers. `view` publishes what readers need. Nothing here knows where e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,7 +23,6 @@ from learner.features import Features, components_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson, Lessons
-from learner.merge import believed_merge, last_merge
 from learner.outlook import looked_around
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
@@ -225,12 +224,8 @@ class LearnerState:
         fresh = [event.calls[i] for i in event.fresh]
         usd = sum(call.cost_usd for call in fresh)
         self.ledger.spend(usd=usd, explored_usd=sum(call.explored_usd for call in fresh), at_s=at_s)
-        self.accounts.of(event.account).settle(
-            spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
-        )
-        if event.is_first:
-            self._believe(event)
-            self._listen(event)
+        quality = 0.0 if event.answered_step is None else event.confidence or 0.0
+        self.accounts.of(event.account).settle(spent_usd=usd, quality=quality, requests=float(event.is_request))
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose in ANSWERING:
@@ -239,48 +234,36 @@ class LearnerState:
         if event.is_request:
             self._count(event)
 
-    def _served_quality(self, event: Served) -> float:
-        """Believed quality of the answer; only a quality floor has to know it."""
-        if self.accounts.of(event.account).objective.kind != "quality_floor" or event.answered_step is None:
-            return 0.0
-        told = event.context, event.calls, event.scores
-        if (merge := last_merge(event.calls)) is not None and merge.step == event.answered_step:
-            return believed_merge(self.view(), *told).right
-        return float(self.view().answered(*told).right.max(initial=0.0))
-
-    def _listen(self, event: Served) -> None:
-        """Learn what the judges' opinions are worth from who agrees with whom, and with what is believed anyway."""
-        answers = sum(call.outcome == "ok" and call.purpose in ANSWERING for call in event.calls)
-        self.stacker.count(event.scores, answers=answers, category=event.context.category)
-        if event.scores:
-            answered = self.view().answered(event.context, event.calls, event.scores)
+    def _see(self, event: Served) -> None:
+        """Learn from who agreed with whom, and from the judges, before anybody pressed a thumb."""
+        lesson, answers = self.lessons.of(event.inference_id), event.answers
+        fresh = {event.calls[i].step for i in event.fresh}
+        known = sum(call.step not in fresh for call in answers)
+        if event.is_first:
+            self._greet(event, lesson, answers)
+        is_told = known < len(answers) > 1 and any(call.group is not None for call in answers)
+        if not is_told and not (event.is_first and event.scores):
+            # Nothing tells of a lone answer that nobody judged.
+            return
+        answered = self._answered(event, lesson)
+        self.trust.tell(event, lesson, answered)
+        if event.is_first and event.scores:
             for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
                 self.stacker.listen(belief, features)
-            self._view = None
+        if is_told:
+            self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
+            # Only a rating has to be read by how ratings come about.
+            rates = self.trust.channel.rates(event.context) if lesson.weights else Rates()
+            self._learn(event, lesson, lesson.teach(event, answered, rates)[0])
 
-    def _see(self, event: Served) -> None:
-        """Learn from who agreed with whom, before anybody pressed a thumb."""
-        answers = [call for call in event.calls if call.outcome == "ok" and call.purpose in ANSWERING]
-        is_comparable = any(call.group is not None for call in answers)
-        if event.is_first and answers:
-            note(self.comparable, event.context, is_so=is_comparable)
-        if not is_comparable or len(answers) < 2:
-            return
-        fresh = {event.calls[i].step for i in event.fresh if event.calls[i].purpose != "judge"}
-        if all(call.step not in fresh for call in answers):
-            return
-        lesson = self.lessons.of(event.inference_id)
-        answered = self._answered(event, lesson)
-        known = sum(call.step not in fresh for call in answers)
-        self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
-        self.trust.tell(event, lesson, answered)
-        rates = self.trust.channel.rates(event.context)
-        self._learn(event, lesson, lesson.teach(self.view(), event, answered, rates)[0])
-
-    def _believe(self, event: Served) -> None:
-        """Note what is believed of an answer when it is served: ratings will tell how far that was right."""
-        lesson = self.lessons.of(event.inference_id)
-        self.trust.serve(event, lesson, self._answered(event, lesson))
+    def _greet(self, event: Served, lesson: Lesson, answers: Sequence[Call]) -> None:
+        """Note what was believed of an answer when it was served: ratings will tell how far that was right."""
+        served = next((call.arm for call in answers if call.step == event.answered_step), None)
+        if served is not None:
+            self.trust.serve(event, lesson, self._positions[served])
+        self.stacker.count(event.scores, answers=len(answers), category=event.context.category)
+        if answers:
+            note(self.comparable, event.context, is_so=any(call.group is not None for call in answers))
 
     def _probe(self, event: Served) -> None:
         """Take in what the best judges say of an answer drawn at random."""
@@ -306,7 +289,7 @@ class LearnerState:
 
     def _relabel(self, served: Served, lesson: Lesson, answered: Answered, rates: Rates) -> None:
         """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
-        labels, rated = lesson.teach(self.view(), served, answered, rates)
+        labels, rated = lesson.teach(served, answered, rates)
         if rated is not None and not lesson.is_weighed:
             # A correction changes the labels; the stacker and the alarms have had their say on this answer.
             lesson.is_weighed = True

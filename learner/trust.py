@@ -108,23 +108,19 @@ class Trust:
 
     # -- before anybody rates -------------------------------------------------------------------------------------
 
-    def serve(self, event: Served, lesson: Lesson, answered: Answered) -> None:
-        """Take in what is believed of an answer when it is served."""
-        at = served_at(event, answered)
-        if at is None:
-            return
-        lesson.seen = float(answered.right[at])
+    def serve(self, event: Served, lesson: Lesson, arm: int) -> None:
+        """Take in what was believed of an arm's answer when it was served."""
         self.channel.serve(event.context)
-        self.honest.serve(answered.arms[at], event.context, lesson.seen)
-        self._inform(event, lesson, answered.apart(at))
+        lesson.seen = event.confidence
+        if lesson.seen is not None:
+            self.honest.serve(arm, event.context, lesson.seen)
 
     def tell(self, event: Served, lesson: Lesson, answered: Answered) -> None:
         """Revise what an answer is taken for that nobody has rated yet, now that more is known of it."""
         at = served_at(event, answered)
-        if at is not None and lesson.seen is not None and False not in lesson.weights:
-            self._inform(event, lesson, answered.apart(at))
-
-    def _inform(self, event: Served, lesson: Lesson, p: float | None) -> None:
+        if at is None or lesson.seen is None or False in lesson.weights:
+            return
+        p = answered.apart(at)
         if p is not None:
             self.channel.see(event.context, p, lesson.apart)
             lesson.apart = p

@@ -176,7 +176,8 @@ class JudgeScore:
 class Served:
     """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before.
 
-    `query_seal` is a keyed hash of what the query hangs on.
+    `query_seal` is a keyed hash of what the query hangs on; `confidence` the probability that the answer is good, as it
+    was stated with the answer, None where none was.
     """
 
     inference_id: str
@@ -189,6 +190,12 @@ class Served:
     propensity: float = 1.0
     account: str | None = None
     query_seal: str | None = None
+    confidence: float | None = None
+
+    @property
+    def answers(self) -> tuple[Call, ...]:
+        """The calls that brought an arm's own answer."""
+        return tuple(call for call in self.calls if call.outcome == "ok" and call.purpose in ANSWERING)
 
     @property
     def is_first(self) -> bool:

@@ -116,7 +116,7 @@ class World:
         """Let some models answer one query; equal answers have equal groups."""
         context = self.contexts[int(self._draw.integers(QUERIES))]
         calls = tuple(self._call(int(arm), step) for step, arm in enumerate(self._asked(answers)))
-        return Served(inference_id, context, calls, (), answered_step=0, fresh=tuple(range(answers)))
+        return Served(inference_id, context, calls, (), 0, tuple(range(answers)), confidence=0.7)
 
     def calls(self, groups: Sequence[int | None]) -> tuple[Call, ...]:
         """Return answers of different models with these groups; None where an answer cannot be compared."""

@@ -60,7 +60,9 @@ class Fused(Reading):
         told = view.answered(context, calls, ())
         at = told.answers.best if self._mode == "vote" else int(told.right.argmax())
         stop = Stop(told.steps[at], float(told.right[at]))
-        served = Served(str(question.position), context, calls, (), stop.step, tuple(range(len(calls))))
+        served = Served(
+            str(question.position), context, calls, (), stop.step, tuple(range(len(calls))), confidence=stop.confidence
+        )
         self._state.apply(served, at_s)
         self._served.append(self._compared(question, served, at_s))
         return Given(self._world.models.index(calls[stop.step].arm), stop.confidence)

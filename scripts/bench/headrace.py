@@ -62,7 +62,7 @@ class Parts:
 class WithoutCells(Quality):
     """No taxonomy: an arm's quality in a category is its quality."""
 
-    def _cells(self, means: FloatArray) -> FloatArray:
+    def _cells(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:  # noqa: ARG002 - as there
         return np.repeat(means[:, None], self.count.shape[1], axis=1)
 
 
@@ -154,7 +154,10 @@ class Headrace:
             call = self._call(question, step.arm, len(calls), "answer")
             calls.append(replace(call, explored_share=None if calls else explored_share))
             step = view.next_step(context, Limits(), calls, ())
-        served = Served(str(question.position), context, tuple(calls), (), step.step, tuple(range(len(calls))))
+        served = Served(
+            str(question.position), context, tuple(calls), (), step.step, tuple(range(len(calls))),
+            confidence=step.confidence,
+        )  # fmt: skip
         self._state.apply(served, at_s)
         self._served.append(self._compared(question, served, at_s))
         self._retune(question.position)

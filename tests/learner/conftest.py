@@ -113,7 +113,7 @@ def served(
     *calls: Call, name: str = "q1", of: Context | None = None, scores: tuple[JudgeScore, ...] = (), step: int = 0
 ) -> Served:
     """A request with all its calls, none reported before, answered with that of `step`."""
-    return Served(name, of or context(), calls, scores, step, tuple(range(len(calls))))
+    return Served(name, of or context(), calls, scores, step, tuple(range(len(calls))), confidence=0.6)
 
 
 def thumb(event: Served, *, up: bool) -> Rated:

@@ -33,7 +33,7 @@ def three(*groups: int | None) -> Served:
 
 
 def values(event: Served, *, up: bool) -> dict[int, float]:
-    rated = rated_labels(VIEW, thumb(event, up=up), of(event), Rates())
+    rated = rated_labels(thumb(event, up=up), of(event), Rates())
     assert rated is not None
     return {arm: label.value for arm, label in rated.labels.items()}
 
@@ -66,7 +66,7 @@ def test_whatever_the_beliefs_a_thumb_moves_its_group_up_and_the_others_down(
 
 def test_an_answer_that_cannot_be_compared_labels_its_own_arm_only() -> None:
     event = three(None, None)
-    rated = rated_labels(VIEW, thumb(event, up=True), of(event), Rates())
+    rated = rated_labels(thumb(event, up=True), of(event), Rates())
     assert rated is not None
     assert list(rated.labels) == [0]
     assert rated.labels[0].weight == 1.0
@@ -108,12 +108,12 @@ def test_labels_stay_within_their_bounds(quality: list[float], belief: float) ->
 
 def test_a_rating_of_an_answer_nobody_gave_teaches_nothing() -> None:
     failed = served(Call("small", 0, outcome="timeout"))
-    assert rated_labels(VIEW, thumb(failed, up=True), of(failed), Rates()) is None
+    assert rated_labels(thumb(failed, up=True), of(failed), Rates()) is None
 
 
 def test_the_stacker_is_given_the_served_answers_evidence_and_its_prior() -> None:
     event = served(called("small", 0, 0), called("large", 1, 0, evidence={"refusal": 1.0}), step=1)
-    rated, answered = rated_labels(VIEW, thumb(event, up=False), of(event), Rates()), of(event)
+    rated, answered = rated_labels(thumb(event, up=False), of(event), Rates()), of(event)
     assert rated is not None
     assert rated.arm == 2
     assert rated.features["refusal"] == 1.0
