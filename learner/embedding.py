@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -70,22 +70,29 @@ class StaticEmbedding:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._ids: dict[str, list[int]] = {}
+        self._ids = _WordIds(self._tokenizer)
         self.fingerprint = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
         self.size = int(self._vectors.shape[1])
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of the first 4,000 characters of a text."""
-        ids = [i for word in text[:MAX_CHARS].split() for i in self._ids_of(word)]
+        # The tokenizer splits at white space first, so that words can be looked up one by one, and most are common.
+        ids = list(chain.from_iterable(map(self._ids.__getitem__, text[:MAX_CHARS].split())))
         return unit(self._vectors.take(ids, axis=0).sum(axis=0)) if ids else np.zeros(self.size, dtype=np.float32)
 
-    def _ids_of(self, word: str) -> list[int]:
-        # The tokenizer splits at white space first, so that words can be looked up one by one, and most are common.
-        ids = self._ids.get(word)
-        if ids is None:
-            if len(self._ids) >= REMEMBERED_WORDS:
-                self._ids.clear()
-            ids = self._ids[word] = self._tokenizer.encode(word, add_special_tokens=False).ids
+
+class _WordIds(dict[str, list[int]]):
+    """Token ids by word, of the words seen so far."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, word: str) -> list[int]:
+        if len(self) >= REMEMBERED_WORDS:
+            self.clear()
+        ids: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        self[word] = ids
         return ids
 
 

@@ -27,6 +27,7 @@ LEAST_DEVIATION = 1e-3
 MOST_TRIALS = 0.98
 # Log-odds of 32 evenly spaced probabilities: the quantiles of a standard logistic.
 QUANTILES = np.log((np.arange(32) + 0.5) / (31.5 - np.arange(32)))
+EVENLY = np.linspace(0.0, 1.0, len(QUANTILES))
 
 
 def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatArray) -> FloatArray:
@@ -124,16 +125,18 @@ def best_probabilities(means: FloatArray, deviations: FloatArray) -> FloatArray:
     """
     scale = LOGISTIC_SCALE * np.maximum(deviations, LEAST_DEVIATION)
     # Of equals, the narrowest needs its own points.
-    best = int(np.lexsort((deviations, -means))[0])
+    best = min(range(len(means)), key=list(zip((-means).tolist(), deviations.tolist(), strict=True)).__getitem__)
     # Below the best one's own lower end nothing is ever the largest.
-    wide = np.linspace(means[best] - 8.0 * scale[best], (means + 8.0 * scale).max(), len(QUANTILES))
-    points = np.sort(np.concatenate((wide, means[best] + scale[best] * QUANTILES)))
-    below = 1.0 / (1.0 + np.exp(-np.clip((points - means[:, None]) / scale[:, None], -500.0, 500.0)))
+    low, high = means[best] - 8.0 * scale[best], (means + 8.0 * scale).max()
+    points = np.concatenate((low + (high - low) * EVENLY, means[best] + scale[best] * QUANTILES))
+    points.sort()
+    beyond = (means[:, None] - points) / scale[:, None]
+    below = 1.0 / (1.0 + np.exp(np.minimum(np.maximum(beyond, -500.0), 500.0)))
     logs = np.log(np.maximum(below, 1e-300))
-    others = np.exp(logs.sum(axis=0) - logs)
+    others = np.exp(np.add.reduce(logs, 0) - logs)
     between = 0.5 * (others[:, 1:] + others[:, :-1])
     # What lies below all points is never the largest, what lies above them always.
-    mass = (np.diff(below, axis=1) * between).sum(axis=1) + (1.0 - below[:, -1])
+    mass = np.add.reduce((below[:, 1:] - below[:, :-1]) * between, 1) + (1.0 - below[:, -1])
     shares: FloatArray = mass / mass.sum()
     return shares
 

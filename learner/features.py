@@ -11,17 +11,19 @@ import hashlib
 import math
 import re
 import string
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.embedding import Embedder
+from learner.embedding import MAX_CHARS, Embedder
 from learner.taxonomy import Taxonomy
 from learner.types import Context, FloatArray, Query
 
 SCHEMA = 1
 REDUCED = 24
+REMEMBERED_TEXTS = 256
 CHEAP_FEATURES = (
     "bias", "log_chars", "turns", "code", "digits", "question", "options", "tools", "json", "images", "non_latin",
     "unexplained",
@@ -62,9 +64,10 @@ class Features:
     """
 
     def __init__(self, embedder: Embedder, taxonomy_examples: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
-        self._embedder = embedder
+        # A query is embedded for its context, and again where an answer is held against it.
+        self._embed = lru_cache(maxsize=REMEMBERED_TEXTS)(embedder.embed)
         texts = [text for _, examples in taxonomy_examples for text in examples]
-        embedded = np.array([embedder.embed(text) for text in texts], dtype=np.float64)
+        embedded = np.array([self.embed(text) for text in texts], dtype=np.float64)
         self._mean = embedded.mean(axis=0)
         _, spread, axes = np.linalg.svd(embedded - self._mean, full_matrices=False)
         self._axes = axes[:REDUCED][spread[:REDUCED] > 1e-6 * spread[0]]
@@ -78,12 +81,12 @@ class Features:
         self.seeds = Taxonomy.from_centroids([name for name, _ in taxonomy_examples], centroids, self._scale)
 
     def embed(self, text: str) -> NDArray[np.float32]:
-        """Return the embedding of a text, a unit vector."""
-        return self._embedder.embed(text)
+        """Return the embedding of a text, a unit vector that nobody may change."""
+        return self._embed(text[:MAX_CHARS])
 
     def reduce(self, text: str) -> tuple[FloatArray, float]:
         """Return whitened principal components, shape (24,), and the share of the text's variance outside of them."""
-        centred = self._embedder.embed(text).astype(np.float64) - self._mean
+        centred = self.embed(text).astype(np.float64) - self._mean
         components = self._axes @ centred
         unexplained = 1.0 - float(components @ components) / max(1e-12, float(centred @ centred))
         return components / self._scale, unexplained

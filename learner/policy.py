@@ -153,6 +153,10 @@ class View:
         """Return the price of money for a request, in quality per USD: its account's λ times its dial."""
         return self.lambdas.get(limits.account or "", self.lambda_) * limits.price_factor
 
+    def _depth(self, limits: Limits) -> int:
+        """Return the most arms that may be asked."""
+        return min(limits.depth or self.parameters.depth, self.parameters.depth)
+
     def _comparable(self, context: Context) -> float:
         """Return the probability that answers to a query can be compared, in [0, 1]."""
         return float(self.comparability[: len(context.categories)] @ context.categories)
@@ -173,7 +177,7 @@ class View:
             lambda_=self.price(limits),
             comparable=self._comparable(context),
             joint=self.joint,
-            depth=min(limits.depth or self.parameters.depth, self.parameters.depth),
+            depth=self._depth(limits),
             margin=self.parameters.margin,
         )
 
@@ -308,10 +312,10 @@ class View:
         stop = Stop(answered.steps[best], float(right[best]))
         if self._is_good_trial(calls, answered.answers):
             return stop
-        prospects = self.prospects(context, limits, quality)
-        rest = self._rest(answered, prospects, limits, calls)
+        rest = self._rest(answered, context, limits, calls)
         if not rest:
             return stop
+        prospects = self.prospects(context, limits, quality)
         stay, values = next_values(prospects, answered.answers, right, rest)
         gain = float(values.max() - stay)
         return Ask(self.arms[rest[int(values.argmax())]].id, gain) if gain > prospects.margin else stop
@@ -327,15 +331,16 @@ class View:
         is_trial = len(asked) == 1 and asked[0].explored_share is not None and not answers.is_comparable
         return is_trial and float(answers.evidence[0]) > TRIAL_FAILED
 
-    def _rest(self, answered: Answered, prospects: Prospects, limits: Limits, calls: Sequence[Call]) -> list[int]:
+    def _rest(self, answered: Answered, context: Context, limits: Limits, calls: Sequence[Call]) -> list[int]:
         """Return the arms that may still be asked."""
-        if len(answered.arms) >= prospects.depth:
+        if len(answered.arms) >= self._depth(limits):
             return []
         rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
         if limits.max_cost_usd is None:
             return rest
         left = limits.max_cost_usd - sum(call.cost_usd for call in calls)
-        return [i for i in rest if prospects.cost_usd[i] <= left]
+        costs_usd = self.cost.predict(context).tolist()
+        return [i for i in rest if costs_usd[i] <= left]
 
     def wanted_judge(
         self,
@@ -359,7 +364,7 @@ class View:
         quality = self._sharpened(self.quality.mean(context))
         answered = self.answered(context, calls, scores, quality)
         prospects = self.prospects(context, limits, quality)
-        rest = self._rest(answered, prospects, limits, calls)
+        rest = self._rest(answered, context, limits, calls)
         bad, now, good = (prospect(answered.told(odds), prospects, rest) for odds in (-CERTAIN, 0.0, CERTAIN))
         return most_wanted(
             Doubt(bad, now, good),
