@@ -204,6 +204,8 @@ async def _start(service: Service, *, schedule: bool) -> None:
     # What lives as long as the process need not be looked through again and again by the garbage collector.
     gc.collect()
     gc.freeze()
+    # A request makes thousands of objects and no cycles: looking after every 700th of them takes a tenth of its time.
+    gc.set_threshold(20_000, 25, 50)
     log.info(
         "ready", events_folded=folded, models=len(service.pool.ids()), features=service.embedding,
         policy=asdict(service.learning.view.parameters),
