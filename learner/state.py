@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
-from learner.budget import LAMBDA_MIN, Controller, clip_lambda
+from learner.budget import Controller
 from learner.cascade import Answers, Prospects
 from learner.channel import Rates
 from learner.cost import Cost
@@ -159,12 +159,8 @@ class LearnerState:
         self.arms[index] = replace(arm, state=known.state) if keeps else arm
         self._tell_arm(index)
         self._view = None
-        after = self._lambdas_on_curve() if before else {}
-        for account, lambda_ in after.items():
-            controller, start = self.accounts.of(account), before[account]
-            # At its lower end the curve says no more than that money was no object: there is nothing to scale then.
-            moved = controller.lambda_ * lambda_ / start if start > 2.0 * LAMBDA_MIN else lambda_
-            controller.lambda_ = clip_lambda(moved)
+        if before:
+            self.accounts.follow(before, self._lambdas_on_curve())
 
     def _tell_arm(self, index: int) -> None:
         categories = len(self.taxonomy.names)
@@ -193,12 +189,7 @@ class LearnerState:
     def _lambdas_on_curve(self) -> dict[str | None, float]:
         """Return the λ at which beliefs meet each budget, by account; nothing where there is no curve."""
         traffic = self._traffic()
-        if traffic is None:
-            return {}
-        budgets = self.accounts.budgets_usd
-        # Most keys share a few budgets, and a curve takes milliseconds.
-        found = {usd: self._lambda_on_curve(traffic, usd) for usd in set(budgets.values())}
-        return {account: found[usd] for account, usd in budgets.items()}
+        return {} if traffic is None else self.accounts.foretold(lambda usd: self._lambda_on_curve(traffic, usd))
 
     def _lambda_on_curve(self, traffic: Traffic, budget_usd: float) -> float:
         return traffic.lambda_for(self.view(), budget_usd * (1.0 - MARGIN * self.ledger.max_share))
