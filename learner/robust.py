@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.evaluation import Estimate, effective_sample_size
+from learner.intervals import Z, interval
 from learner.types import FloatArray
 
 Kind = Literal["quality", "cost_usd", "utility"]
@@ -23,13 +24,10 @@ Name = Literal["replay", "ips", "snips", "dr"]
 
 KINDS: tuple[Kind, ...] = ("quality", "cost_usd", "utility")
 NAMES: tuple[Name, ...] = ("replay", "ips", "snips", "dr")
-Z = 1.96
 # Probabilities of k arms count as uniform where none is further from 1/k.
 UNIFORM = 0.01
 # No belief in an answer that is good or bad is further off than this, in standard deviations.
 MOST_SPREAD = 0.5
-# Of skewness through √n, from which on it matters.
-LEAST_SKEW = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,6 @@ def value(log: Log, target: Target, kind: Kind, name: Name, base: Target | None 
         name: The estimator.
         base: The policy to compare with.
     """
-
     found = paired_values(log, target, kind, name, base)
     variance = float(found.var(ddof=1)) if len(found) > 1 else math.inf
     if name == "dr":
@@ -239,20 +236,11 @@ def normalised(reward: FloatArray, weight: FloatArray) -> FloatArray:
     return values
 
 
-def residuals(log: Log, target: Target, kind: Kind) -> tuple[FloatArray, FloatArray]:
-    """How far the reward model was off in every decision, and the weights to see it with, shape (n,) and (2, n).
-
-    Seen from where the log was, and from where the policy would be.
-    """
-    reward, model = target.outcome(log, kind)
-    views = np.stack([np.ones(len(reward)), counted(log, target, "dr")])
-    return reward - model[log.rows, log.arm], views / np.maximum(views.sum(axis=1, keepdims=True), 1e-12)
-
-
 def error_variance(log: Log, target: Target, kind: Kind) -> float:
-    """Mean squared error of the reward model, from where it is the larger one."""
-    off, views = residuals(log, target, kind)
-    return float((views @ off**2).max())
+    """Mean squared error of the reward model, where the log was or where the policy would be: the larger one."""
+    reward, model = target.outcome(log, kind)
+    squared, weight = (reward - model[log.rows, log.arm]) ** 2, counted(log, target, "dr")
+    return max(float(squared.mean()), float(weight @ squared) / max(float(weight.sum()), 1e-12))
 
 
 def foreseen_variance(log: Log, target: Target, kind: Kind, base: Target | None) -> float:
@@ -274,18 +262,17 @@ def foreseen_variance(log: Log, target: Target, kind: Kind, base: Target | None)
 def bias(log: Log, target: Target, kind: Kind, base: Target | None) -> float:
     """Bound what beliefs may be wrong by where they stand alone, as a part of the estimate.
 
-    They are taken to be as wrong on the whole as they are at worst where the log can tell, and besides as wrong in each
-    case as an answer is that turns out good or bad.
+    They are taken to be wrong on the whole by as much as they are in a single case where the log can tell, and besides
+    by the chance of so many cases.
     """
     alone, unseen = on_model(log, target), _unseen(log, target, kind)
     if base is not None:
         alone, unseen = alone - on_model(log, base), unseen - _unseen(log, base, kind)
     share = float(np.abs(alone).sum(axis=1).mean() + np.abs(unseen).mean())
-    off, views = residuals(log, target, kind)
     spread = math.sqrt(error_variance(log, target, kind))
-    on_the_whole = float(np.abs(views @ off).max()) + Z * spread / math.sqrt(len(off))
-    in_each = spread if kind == "cost_usd" else min(spread, MOST_SPREAD)
-    return share * on_the_whole + Z * in_each * math.sqrt(share / len(off))
+    if kind != "cost_usd":
+        spread = min(spread, MOST_SPREAD)
+    return spread * (share + Z * math.sqrt(share / len(log.arm)))
 
 
 def _unseen(log: Log, target: Target, kind: Kind) -> FloatArray:
@@ -293,30 +280,3 @@ def _unseen(log: Log, target: Target, kind: Kind) -> FloatArray:
     unseen = target.beyond if kind == "cost_usd" else target.believed
     weight: FloatArray = counted(log, target, "dr") * unseen
     return weight
-
-
-def interval(values: FloatArray, variance: float, effective_n: float, widened: float = 0.0) -> Estimate:
-    """Return the mean of values of a variance with its 95 % interval, wider where few of them count.
-
-    The quantile is Student's with as many degrees of freedom as there are effective observations, to the first order
-    (Cornish & Fisher 1938): z + (z³ + z) / 4f. Where the values are skewed, the interval also holds that of Hall's
-    transformation (JRSS B 54 (1992) 221), which reaches further to the side of the rare large ones.
-    """
-    if math.isnan(float(values.sum())):
-        return Estimate(math.nan, -math.inf, math.inf, 0.0)
-    quantile = Z + (Z**3 + Z) / (4.0 * max(effective_n - 1.0, 1.0))
-    error, mean = math.sqrt(variance / len(values)), float(values.mean())
-    below, above = unskewed(values, quantile)
-    return Estimate(mean, mean - below * error - widened, mean + above * error + widened, effective_n)
-
-
-def unskewed(values: FloatArray, quantile: float) -> tuple[float, float]:
-    """Return how many standard errors an interval reaches below and above the mean, at least `quantile` each."""
-    spread = float(values.std())
-    if not spread:
-        return quantile, quantile
-    a = float(((values - values.mean()) ** 3).mean()) / spread**3 / math.sqrt(len(values))
-    if abs(a) < LEAST_SKEW:
-        return quantile, quantile
-    below, above = (3.0 / a * (np.cbrt(1.0 + a * (z - a / 6.0)) - 1.0) for z in (quantile, -quantile))
-    return max(quantile, float(below)), max(quantile, -float(above))

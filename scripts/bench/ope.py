@@ -19,8 +19,9 @@ import numpy as np
 from learner.embedding import Embedder, HashEmbedding, StaticEmbedding
 from learner.evaluation import Estimate
 from learner.features import Features
+from learner.hindsight import Hindsight, rewards
 from learner.lessons import Lesson, Lessons
-from learner.offpolicy import Foreseen, Hindsight, Routed, foresee, rewards
+from learner.offpolicy import Foreseen, Routed, foresee
 from learner.policy import Ask, Stop, View
 from learner.ratings import Rating
 from learner.robust import KINDS, NAMES, Kind, Log, Name, Target, support, value
