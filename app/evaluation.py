@@ -19,7 +19,7 @@ from app.learning import restored
 from app.replay import served_of, to_events
 from app.requests import is_routed
 from app.schemas.evaluation import DECISIONS
-from app.storage import repository
+from app.storage import repository, windows
 from app.storage.engine import open_engine
 from app.storage.repository import Logged
 from app.storage.tables import DecisionRow
@@ -131,7 +131,7 @@ class Evaluator:
         engine = open_engine(self._engine.url)
         try:
             last = await repository.last_seq(engine)
-            first = await repository.first_request(engine, since, limit)
+            first = await windows.first_request(engine, since, limit)
             state, start = await self._before(engine, first or last)
             seq, left_out = start, Counter[str]()
             while first is not None and seq < last:
@@ -150,7 +150,7 @@ class Evaluator:
 
     async def _before(self, engine: AsyncEngine, seq: int) -> tuple[LearnerState, int]:
         """Return the state of the latest usable snapshot before an event, and its number; else that of the start."""
-        stored = await repository.snapshot_before(engine, seq)
+        stored = await windows.snapshot_before(engine, seq)
         if stored is not None:
             try:
                 return restored(stored, self._fresh()), stored.seq

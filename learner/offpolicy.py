@@ -2,9 +2,9 @@
 
 The state that folds the log stands, before each request, where it stood when that was decided. So any set of parameters
 can be asked what it would have drawn, and after every logged answer, what it would have done next. What a row does not
-say (cascades forbidden, no exploration) is supposed to be as fits the stored probabilities best. The rest of it (a limit
-of money, a view some events old) binds all policies alike: one that does what the log's own policy would have done on
-the same information counts as following the log.
+say (cascades forbidden, no exploration) is supposed to be as fits the stored probabilities best. The rest of it (a
+limit of money, a view some events old) binds all policies alike: one that does what the log's own policy would have
+done on the same information counts as following the log.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from app.problems import located
 from app.schemas.base import Many, Name, Strict, UnitInterval
 from learner import robust
 
-DECISIONS, MOST_DECISIONS = 5_000, 20_000
+DECISIONS, MOST_DECISIONS = 5_000, 10_000
 
 
 class ParametersChange(Strict):

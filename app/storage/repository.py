@@ -261,13 +261,6 @@ async def latest_snapshot(engine: AsyncEngine) -> SnapshotRow | None:
         return (await session.exec(select(SnapshotRow).order_by(col(SnapshotRow.seq).desc()).limit(1))).first()
 
 
-async def snapshot_before(engine: AsyncEngine, seq: int) -> SnapshotRow | None:
-    """Return the latest snapshot of events before one, None where there is none."""
-    async with AsyncSession(engine) as session:
-        earlier = select(SnapshotRow).where(col(SnapshotRow.seq) < seq)
-        return (await session.exec(earlier.order_by(col(SnapshotRow.seq).desc()).limit(1))).first()
-
-
 async def add_snapshot(engine: AsyncEngine, snapshot: SnapshotRow) -> None:
     """Store a snapshot, replacing one of the same events, and drop all but the newest three and a few older ones."""
     async with AsyncSession(engine) as session:
@@ -282,17 +275,6 @@ def _kept(seqs: Sequence[int]) -> set[int]:
     """Choose the snapshots to keep, of numbers that descend: the newest, and the first of each stretch of the log."""
     anchors = {seq // ANCHOR_EVENTS: seq for seq in seqs if seq >= ANCHOR_EVENTS}
     return {*seqs[:SNAPSHOTS_KEPT], *list(anchors.values())[:ANCHORS_KEPT]}
-
-
-async def first_request(engine: AsyncEngine, since: float | None, limit: int) -> int | None:
-    """Return the number of the first of the newest requests, at most so many, from a time on; None without any."""
-    is_one = col(EventRow.kind) == "request"
-    if since is not None:
-        is_one &= col(EventRow.at) >= since
-    newest = select(EventRow.seq).where(is_one).order_by(col(EventRow.seq).desc()).limit(limit).subquery()
-    async with AsyncSession(engine) as session:
-        first: int | None = (await session.exec(select(func.min(newest.c.seq)))).one()
-        return first
 
 
 async def spend_totals(engine: AsyncEngine) -> list[SpendTotal]:
