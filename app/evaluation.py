@@ -120,8 +120,7 @@ class Evaluator:
         """
         async with self._turn:
             hindsight = Hindsight((in_force, candidate))
-            fold = self._fold(hindsight, since, limit)
-            state, left_out, seqs = await asyncio.to_thread(asyncio.run, fold)
+            state, left_out, seqs = await asyncio.to_thread(lambda: asyncio.run(self._fold(hindsight, since, limit)))
             assessment = await asyncio.to_thread(assess, state, hindsight, estimators)
             return Evaluation(candidate, in_force, assessment, left_out, *seqs)
 
