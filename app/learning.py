@@ -69,13 +69,7 @@ class Learning:
 
     def _load(self, stored: SnapshotRow) -> None:
         try:
-            if snapshot.checksum(stored.body) != stored.checksum:
-                raise SnapshotIncompatible("its checksum is another one")
-            configured = self._state.ledger
-            self._state = snapshot.load(stored.body, self._state.features)
-            # Limits are the configuration's, whatever they were when the snapshot was made.
-            self._state.ledger.max_share = configured.max_share
-            self._state.ledger.max_usd_per_day = configured.max_usd_per_day
+            self._state = restored(stored, self._state)
             self.seq = stored.seq
         except SnapshotIncompatible as err:
             log.warning("snapshot refused; the whole log is read again", seq=stored.seq, reason=str(err))
@@ -210,6 +204,21 @@ class Learning:
         told = (served_of(logged, self.features.version) for logged in self._recent.values())
         known = [compared(self._state, served) for served in told if served and len(answered_arms(served)) > 1]
         return self._state.view(), known
+
+
+def restored(stored: SnapshotRow, configured: LearnerState) -> LearnerState:
+    """Return the state of a snapshot, with the features and the limits of exploration that are configured.
+
+    Raises:
+        SnapshotIncompatible: its bytes are damaged, or of another schema or feature version.
+    """
+    if snapshot.checksum(stored.body) != stored.checksum:
+        raise SnapshotIncompatible("its checksum is another one")
+    state = snapshot.load(stored.body, configured.features)
+    # Limits are the configuration's, whatever they were when the snapshot was made.
+    state.ledger.max_share = configured.ledger.max_share
+    state.ledger.max_usd_per_day = configured.ledger.max_usd_per_day
+    return state
 
 
 def with_rows(logged: Logged, entry: Entry, before: Logged | None = None) -> Logged:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.background import Background
 from app.budgets import Budgets, period_start
+from app.evaluation import Evaluator
 from app.feedback import Feedback
 from app.hearing import Hearing
 from app.jobs import Jobs
@@ -65,6 +67,7 @@ class Service:
     keys: Keys
     budgets: Budgets
     embedding: str
+    evaluator: Evaluator
 
 
 def open_embedding(settings: Settings, data_dir: Path) -> Embedder:
@@ -88,6 +91,11 @@ def open_embedding(settings: Settings, data_dir: Path) -> Embedder:
 def start_state(settings: Settings, embedder: Embedder) -> LearnerState:
     """Return the learner's state before any event."""
     features = Features(embedder, tuple((seed.name, seed.examples) for seed in SEEDS))
+    return state_before(settings, features)
+
+
+def state_before(settings: Settings, features: Features) -> LearnerState:
+    """Return the same with features that are there already."""
     return LearnerState.start(
         features,
         to_learner(settings.objective),
@@ -184,6 +192,7 @@ def _wire(
         feedback, objectives,
         Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
         keys, budgets, learning.features.version,
+        Evaluator(engine, partial(state_before, settings, learning.features)),
     )  # fmt: skip
 
 
@@ -214,6 +223,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
 
 async def _stop(service: Service) -> None:
     service.jobs.stop()
+    service.evaluator.stop()
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()

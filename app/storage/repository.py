@@ -33,6 +33,8 @@ from app.storage.tables import (
 )
 
 SNAPSHOTS_KEPT = 3
+# Older ones from which a part of the log can be folded again: one of so many events, the newest few of them.
+ANCHOR_EVENTS, ANCHORS_KEPT = 10_000, 4
 CONTENT_METRICS = ("comment", "demonstration")
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -260,13 +262,19 @@ async def latest_snapshot(engine: AsyncEngine) -> SnapshotRow | None:
 
 
 async def add_snapshot(engine: AsyncEngine, snapshot: SnapshotRow) -> None:
-    """Store a snapshot, replacing one of the same events, and drop all but the newest three."""
-    newest = select(SnapshotRow.seq).order_by(col(SnapshotRow.seq).desc()).limit(SNAPSHOTS_KEPT)
+    """Store a snapshot, replacing one of the same events, and drop all but the newest three and a few older ones."""
     async with AsyncSession(engine) as session:
         await session.merge(snapshot)
         await session.flush()
-        await session.exec(delete(SnapshotRow).where(col(SnapshotRow.seq).not_in(newest)))
+        seqs = list(await session.exec(select(SnapshotRow.seq).order_by(col(SnapshotRow.seq).desc())))
+        await session.exec(delete(SnapshotRow).where(col(SnapshotRow.seq).not_in(_kept(seqs))))
         await session.commit()
+
+
+def _kept(seqs: Sequence[int]) -> set[int]:
+    """Choose the snapshots to keep, of numbers that descend: the newest, and the first of each stretch of the log."""
+    anchors = {seq // ANCHOR_EVENTS: seq for seq in seqs if seq >= ANCHOR_EVENTS}
+    return {*seqs[:SNAPSHOTS_KEPT], *list(anchors.values())[:ANCHORS_KEPT]}
 
 
 async def spend_totals(engine: AsyncEngine) -> list[SpendTotal]:
