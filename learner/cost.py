@@ -31,12 +31,14 @@ class CostView:
         output_usd_per_token: Price, shape (m,).
         tokens_per_char: Input tokens per character, shape (m,).
         output_tokens: Per arm and category, shape (m, k).
+        typical_usd: Expected cost of one call over all queries, shape (m,).
     """
 
     input_usd_per_token: FloatArray
     output_usd_per_token: FloatArray
     tokens_per_char: FloatArray
     output_tokens: FloatArray
+    typical_usd: FloatArray
 
     def predict(self, context: Context) -> FloatArray:
         """Return the expected cost of one call in USD, shape (m,)."""
@@ -125,4 +127,5 @@ class Cost:
     def _publish(self) -> CostView:
         into, out = self._usd_per_token
         ratio = (self.input_tokens + PRIOR_CHARS * PRIOR_TOKENS_PER_CHAR) / (self.chars + PRIOR_CHARS)
-        return CostView(into, out, tokens_per_char=ratio, output_tokens=self.expected_output_tokens())
+        tokens = self.expected_output_tokens()
+        return CostView(into, out, tokens_per_char=ratio, output_tokens=tokens, typical_usd=self.means_usd())
