@@ -20,11 +20,12 @@ Z = 1.96
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Sums over n values v, each with the inverse w of the chance to be among them: Σw, Σw², Σwv, Σw²v, Σw²v²."""
+    """Sums over n values v, each with the inverse w of the chance to be among them: Σw, Σw², Σw⁴, Σwv, Σw²v, Σw²v²."""
 
     n: int = 0
     w: float = 0.0
     ww: float = 0.0
+    wwww: float = 0.0
     wv: float = 0.0
     wwv: float = 0.0
     wwvv: float = 0.0
@@ -34,12 +35,12 @@ class Sums:
         """Sum values, shape (n,), whose chances to be among them, in (0, 1], were `chances`, shape (n,)."""
         w = 1.0 / chances
         ww = w * w
-        told = (w.sum(), ww.sum(), (w * values).sum(), (ww * values).sum(), (ww * values * values).sum())
+        told = (w.sum(), ww.sum(), (ww * ww).sum(), (w * values).sum(), (ww * values).sum(), (ww * values * values).sum())
         return cls(len(values), *map(float, told))
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
-            self.n + other.n, self.w + other.w, self.ww + other.ww,
+            self.n + other.n, self.w + other.w, self.ww + other.ww, self.wwww + other.wwww,
             self.wv + other.wv, self.wwv + other.wwv, self.wwvv + other.wwvv,
         )  # fmt: skip
 
@@ -47,6 +48,11 @@ class Sums:
     def effective_n(self) -> float:
         """Number of equally weighted values that would tell as much (Kish)."""
         return self.w**2 / self.ww if self.ww > 0.0 else 0.0
+
+    @property
+    def degrees(self) -> float:
+        """Number of equally weighted values whose variance would be known as well; never more than `effective_n`."""
+        return self.ww**2 / self.wwww if self.wwww > 0.0 else 0.0
 
     @property
     def mean(self) -> float:
@@ -114,6 +120,21 @@ class Interval:
         half = t_quantile(n - 1.0) * math.sqrt(variance) if math.isfinite(variance) else math.nan
         return cls(estimate, estimate - half, estimate + half)
 
+    @classmethod
+    def of_cost(cls, usd: Sums, n: float) -> Interval:
+        """Return the interval of a mean cost, taken on the logarithm: a few requests cost many times the usual."""
+        if not usd.mean > 0.0:
+            return cls(usd.mean, usd.mean, usd.mean)
+        log = cls.around(math.log(usd.mean), usd.variance() / usd.mean**2, n)
+        return cls(usd.mean, math.exp(log.low), math.exp(log.high))
+
+    def less(self, other: Interval) -> Interval:
+        """Return the interval of a difference of independent means (Zou and Donner, Stat. Med. 27 (2008) 1693)."""
+        difference = self.estimate - other.estimate
+        below = math.hypot(self.estimate - self.low, other.high - other.estimate)
+        above = math.hypot(self.high - self.estimate, other.estimate - other.low)
+        return Interval(difference, difference - below, difference + above)
+
     def times(self, factor: float) -> Interval:
         """Return the interval in another unit; the factor is at least 0."""
         return Interval(factor * self.estimate, factor * self.low, factor * self.high)
@@ -152,32 +173,37 @@ def savings(auto: Group, control: Group) -> Savings:
         auto: Requests that could have become this control and did not become any.
         control: Those that did.
     """
-    ours, theirs, n = auto.cost_usd, control.cost_usd, control.cost_usd.effective_n
-    variances = ours.variance(), theirs.variance()
+    ours, theirs, n = auto.cost_usd, control.cost_usd, control.cost_usd.degrees
     quality = 100.0 * (auto.quality.mean - control.quality.mean)
     spread = 100.0**2 * (auto.quality_variance + control.quality_variance)
     return Savings(
         auto,
         control,
-        Interval.around(theirs.mean - ours.mean, sum(variances), n),
-        _share(ours.mean, theirs.mean, variances, n),
-        Interval.around(quality, spread, control.quality.effective_n),
+        Interval.of_cost(theirs, n).less(Interval.of_cost(ours, n)),
+        _share(ours, theirs, n),
+        Interval.around(quality, spread, control.quality.degrees),
         _reason(auto, control),
     )
 
 
-def _share(ours: float, theirs: float, variances: tuple[float, float], n: float) -> Interval:
+def _share(ours: Sums, theirs: Sums, n: float) -> Interval:
     """Return the saved share 1 − ours / theirs; its interval is that of the logarithm of the ratio."""
-    if not (ours > 0.0 and theirs > 0.0):
+    if not (ours.mean > 0.0 and theirs.mean > 0.0):
         return Interval(math.nan, math.nan, math.nan)
-    log = Interval.around(math.log(ours / theirs), variances[0] / ours**2 + variances[1] / theirs**2, n)
+    variance = ours.variance() / ours.mean**2 + theirs.variance() / theirs.mean**2
+    log = Interval.around(math.log(ours.mean / theirs.mean), variance, n)
     return Interval(1.0 - math.exp(log.estimate), 1.0 - math.exp(log.high), 1.0 - math.exp(log.low))
 
 
 def _reason(auto: Group, control: Group) -> str:
-    n, answers = min(control.cost_usd.n, auto.cost_usd.n), control.quality.n
-    if n < LEAST_REQUESTS:
-        return f"{n} requests on one side are few: from {LEAST_REQUESTS} on an interval says something"
+    n, answers = control.cost_usd.n, control.quality.n
+    telling = min(control.cost_usd.degrees, auto.cost_usd.degrees)
+    # Sums of equal weights differ from their number by rounding.
+    if telling < LEAST_REQUESTS - 1e-6:
+        return (
+            f"the control answered {n} requests, which tell as much as {telling:.0f} of equal weight: from "
+            f"{LEAST_REQUESTS} on an interval says something"
+        )
     rated = min(control.rated, auto.rated)
     if rated < LEAST_RATED:
         return (
@@ -190,7 +216,8 @@ def _reason(auto: Group, control: Group) -> str:
 def with_overhead(group: Group, usd: float) -> Group:
     """Add to the cost of every request of a group what was spent for no request in particular."""
     c = group.cost_usd
-    moved = Sums(c.n, c.w, c.ww, c.wv + usd * c.w, c.wwv + usd * c.ww, c.wwvv + 2.0 * usd * c.wwv + usd**2 * c.ww)
+    squares = c.wwvv + 2.0 * usd * c.wwv + usd**2 * c.ww
+    moved = replace(c, wv=c.wv + usd * c.w, wwv=c.wwv + usd * c.ww, wwvv=squares)
     return replace(group, cost_usd=moved)
 
 
