@@ -21,6 +21,7 @@ from app.feedback_commands import feedback_app
 from app.main import create_app
 from app.policy_commands import policy_app
 from app.pool import endpoint_of
+from app.savings_commands import show_savings
 from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
@@ -40,6 +41,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
+app.command("savings")(show_savings)
 
 T = TypeVar("T")
 

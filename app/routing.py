@@ -230,7 +230,9 @@ class Router:
         tags = {name: value for name, value in exchange.request.router.tags.items() if name != EPISODE}
         options = exchange.request.router.model_copy(update={"decompose": False, "tags": tags, **left})
         request = exchange.request.model_copy(update={"router": options, "stream": False})
-        part = self.begin(request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id, is_part=True)
+        part = self.begin(
+            request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id, is_part=True
+        )
         part.parent_id = exchange.id
         return part
 

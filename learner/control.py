@@ -1,7 +1,7 @@
 """The control share: now and then the best single model, or the cheapest, answers alone.
 
-What a request would have cost, and been worth, without any of this service is known only where that is tried. So a small
-share of the requests is given by lot to the single model that an operator would otherwise have bought, and to the
+What a request would have cost, and been worth, without any of this service is known only where that is tried. So a
+small share of the requests is given by lot to the single model that an operator would otherwise have bought, and to the
 cheapest; what they cost and are worth is held against all others (`learner.savings`). The chances are known before the
 lot is drawn, and the propensities that are stored contain them.
 """
@@ -48,7 +48,8 @@ def chances(
         qualities: Quality of each arm over all queries, shape (m,): whose is the best single model.
         typical_usd: Cost of each arm over all queries, shape (m,): which is the cheapest.
         costs_usd: Expected cost of each arm on this query, shape (m,).
-        request_usd: What a request may cost on average: a dear control is drawn so seldom that it keeps within 2 % of it.
+        request_usd: What a request may cost on average: a dear control is drawn so seldom that it keeps within 2 % of
+            that.
     """
     if limits.control_share <= 0.0 or not limits.explore:
         return ()
@@ -68,8 +69,8 @@ def chances(
 def with_control(decision: Decision, drawn_by: Sequence[Chance], rng: np.random.Generator) -> Decision:
     """Let the lot decide whether a control answers in place of the arm that was drawn; one uniform number.
 
-    P(arm) = (1 − Σ chances) · p(arm) + the chances of the controls that the arm is. A control is an explored choice that
-    exploration does not pay for.
+    P(arm) = (1 − Σ chances) · p(arm) + the chances of the controls that the arm is. A control is an explored choice
+    that exploration does not pay for.
 
     Args:
         decision: The decision without controls.

@@ -1,9 +1,9 @@
 """What the service saves, and what that does to quality: requests that a control answered against all others.
 
-Who answers was drawn by lot with known chances, so the difference of two means, each weighed by the inverse of the chance
-to be in its group, is caused by the service and by nothing else (Horvitz and Thompson 1952; self-normalised: Hájek 1971).
-The quality of an answer is what was believed of it when it was served, corrected where it was rated by how far that was
-off (`learner.honest`). Groups come as sums, which a database can make of any number of requests.
+Who answers was drawn by lot with known chances, so the difference of two means, each weighed by the inverse of the
+chance to be in its group, is caused by the service and by nothing else (Horvitz and Thompson 1952; self-normalised:
+Hájek 1971). The quality of an answer is what was believed of it when it was served, corrected where it was rated by how
+far that was off (`learner.honest`). Groups come as sums, which a database can make of any number of requests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ class Sums:
         """Sum values, shape (n,), whose chances to be among them, in (0, 1], were `chances`, shape (n,)."""
         w = 1.0 / chances
         ww = w * w
-        told = (w.sum(), ww.sum(), (ww * ww).sum(), (w * values).sum(), (ww * values).sum(), (ww * values * values).sum())
+        told = (
+            w.sum(),
+            ww.sum(),
+            (ww * ww).sum(),
+            (w * values).sum(),
+            (ww * values).sum(),
+            (ww * values * values).sum(),
+        )
         return cls(len(values), *map(float, told))
 
     def __add__(self, other: Sums) -> Sums:
@@ -200,10 +207,8 @@ def _reason(auto: Group, control: Group) -> str:
     telling = min(control.cost_usd.degrees, auto.cost_usd.degrees)
     # Sums of equal weights differ from their number by rounding.
     if telling < LEAST_REQUESTS - 1e-6:
-        return (
-            f"the control answered {n} requests, which tell as much as {telling:.0f} of equal weight: from "
-            f"{LEAST_REQUESTS} on an interval says something"
-        )
+        as_much = "" if telling > n - 1 else f", which tell as much as {telling:.0f} drawn with equal chances"
+        return f"the control answered {n} requests{as_much}: from {LEAST_REQUESTS} on an interval says something"
     rated = min(control.rated, auto.rated)
     if rated < LEAST_RATED:
         return (

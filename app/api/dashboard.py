@@ -1,9 +1,10 @@
 """`GET /`: the dashboard. Its files are open, since a browser sends no key with a page; they hold no data."""
 
+from functools import partial
+
 from fastapi import APIRouter, Response
 
 from app.dashboard import FILES, read
-from app.errors import NotFound
 
 router = APIRouter(tags=["dashboard"])
 
@@ -20,15 +21,19 @@ SECURITY = {
 }
 
 
-@router.get("/", response_class=Response)
-async def show_page() -> Response:
-    """Return the dashboard."""
-    return await asset("index.html")
-
-
-@router.get("/dashboard/{name}", response_class=Response)
-async def asset(name: str) -> Response:
+def served(name: str) -> Response:
     """Return one of the dashboard's files."""
-    if name not in FILES:
-        raise NotFound(f"The dashboard has no file {name!r}; it has {', '.join(FILES)}", param="name")
     return Response(read(name), media_type=FILES[name], headers=SECURITY)
+
+
+@router.get("/", response_class=Response)
+async def show_dashboard() -> Response:
+    """Show what the service does, what it learned and what it costs."""
+    return served("index.html")
+
+
+for file in FILES:
+    router.add_api_route(
+        f"/dashboard/{file}", partial(served, file), methods=["GET"], response_class=Response, name=file,
+        summary=f"Return {file} of the dashboard", operation_id=f"dashboard-{file}",
+    )  # fmt: skip

@@ -128,7 +128,9 @@ def _requests(period: Period, corrections: Corrections | None) -> Select[Any]:
     """Select every routed request of a period with its group, weight, cost, and the quality of its answer."""
     said = _standing(period)
     is_rated = said.c.inference_id.is_not(None)
-    control, best, cheapest = (col(c) for c in (DecisionRow.control, DecisionRow.best_chance, DecisionRow.cheapest_chance))
+    control, best, cheapest = (
+        col(c) for c in (DecisionRow.control, DecisionRow.best_chance, DecisionRow.cheapest_chance)
+    )
     belief = case((col(DecisionRow.status) == "failed", 0.0), else_=col(DecisionRow.confidence))
     is_judged = and_(col(DecisionRow.status).in_(("answered", "failed")), belief.is_not(None))
     columns = [
@@ -141,8 +143,9 @@ def _requests(period: Period, corrections: Corrections | None) -> Select[Any]:
         is_rated.label("is_rated"),
     ]
     if corrections is not None:
-        weight = case((control == "best", 1.0 / func.nullif(best, 0.0)), (control == "cheapest", 1.0 / func.nullif(cheapest, 0.0)),
-                      else_=1.0 / (1.0 - best - cheapest))  # fmt: skip
+        # A database may divide before it has left out what is not compared.
+        drawn = case((control == "best", best), (control == "cheapest", cheapest), else_=1.0 - best - cheapest)
+        weight = 1.0 / func.nullif(drawn, 0.0)
         quality = belief + case((is_rated, _correction(said, belief, corrections)), else_=0.0)
         columns += [weight.label("weight"), _cost_usd().label("cost_usd"), quality.label("quality")]
     is_routed = and_(

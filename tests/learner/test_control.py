@@ -1,6 +1,8 @@
-"""A control is drawn with the chance that is stored, where the limits allow it, and for no more money than it may cost."""
+"""A control is drawn with the chance that is stored, where the limits allow it, and for no more than it may cost."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +32,8 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def decided(view: View = VIEW, seed: int = 0, of: Context | None = None, **limits: object) -> Decision:
-    allowed = replace(Limits(control_share=SHARE), **limits)  # type: ignore[arg-type]  # any field of limits
+def decided(view: View = VIEW, seed: int = 0, of: Context | None = None, **limits: Any) -> Decision:
+    allowed = replace(Limits(control_share=SHARE), **limits)
     return view.decide(of or context(), allowed, rng(seed))
 
 
@@ -63,7 +65,7 @@ def test_controls_and_arms_are_drawn_as_often_as_their_chances_say() -> None:
     chances, probabilities = draws[0].control_chances, draws[0].probabilities
 
     def is_share(drawn: int, p: float) -> bool:
-        return abs(drawn / len(draws) - p) < 4.0 * (p * (1.0 - p) / len(draws)) ** 0.5 + 1e-9
+        return abs(drawn / len(draws) - p) < 4.0 * math.sqrt(p * (1.0 - p) / len(draws)) + 1e-9
 
     assert chances == {"best": SHARE / 2.0, "cheapest": SHARE / 2.0}
     assert all(is_share(sum(d.control == c for d in draws), p) for c, p in chances.items())
@@ -108,7 +110,7 @@ def test_nothing_is_drawn_before_anything_was_spent() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"control_share": 0.0}, {"explore": False}])
-def test_a_request_that_allows_none_gets_none_and_draws_as_without(limits: dict[str, object]) -> None:
+def test_a_request_that_allows_none_gets_none_and_draws_as_without(limits: dict[str, Any]) -> None:
     found = [decided(seed=seed, **limits) for seed in range(200)]
     assert all(d.control is None and d.control_chances == {} for d in found)
     assert found == [decided(seed=seed, **(limits | {"control_share": 0.0})) for seed in range(200)]
@@ -125,7 +127,7 @@ def test_a_request_that_allows_none_gets_none_and_draws_as_without(limits: dict[
         ({"min_quality": 1.0}, {"best"}),
     ],
 )
-def test_a_control_that_the_limits_exclude_is_not_drawn(limits: dict[str, object], left: set[str]) -> None:
+def test_a_control_that_the_limits_exclude_is_not_drawn(limits: dict[str, Any], left: set[str]) -> None:
     assert isinstance(VIEW.quality, QualityView)
     means, cells = np.array([0.3, 0.5, 0.9]), np.tile([[0.3], [0.5], [0.9]], VIEW.quality.cells.shape[1])
     view = replace(VIEW, quality=replace(VIEW.quality, means=means, cells=cells, gates=(0.0, 0.0)))
