@@ -142,6 +142,10 @@ class Interval:
         above = math.hypot(self.high - self.estimate, other.estimate - other.low)
         return Interval(difference, difference - below, difference + above)
 
+    def within(self, least: float, most: float) -> Interval:
+        """Return what of the interval is possible at all."""
+        return Interval(*(min(max(each, least), most) for each in (self.estimate, self.low, self.high)))
+
     def times(self, factor: float) -> Interval:
         """Return the interval in another unit; the factor is at least 0."""
         return Interval(factor * self.estimate, factor * self.low, factor * self.high)
@@ -188,7 +192,7 @@ def savings(auto: Group, control: Group) -> Savings:
         control,
         Interval.of_cost(theirs, n).less(Interval.of_cost(ours, n)),
         _share(ours, theirs, n),
-        Interval.around(quality, spread, control.quality.degrees),
+        Interval.around(quality, spread, control.quality.degrees).within(-100.0, 100.0),
         _reason(auto, control),
     )
 

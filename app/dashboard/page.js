@@ -2,7 +2,7 @@
 // Whatever the service says is put into the page as text, never as markup. A field that is missing is left out.
 
 const LIVE_MS = 10_000;
-const SAVINGS_MS = 60_000;
+const SAVINGS_MS = 300_000;
 const KEY = "headrace-admin-key";
 const byId = (id) => document.getElementById(id);
 

@@ -131,30 +131,32 @@ async def test_the_database_sums_what_a_plain_calculation_sums(open_house: Calla
     house = await open_house(controlled())
     await busy(house, 60, rated=0.0)
     rows = decisions(house)
-    for at, row in enumerate(rows):
-        if at % 2 == 0:
-            body = {"inference_id": row["id"], "metric_name": "rating", "value": (at % 10) / 10}
-            assert await house.client.post(
-                "/v1/feedback", json=[body, body | {"metric_name": "thumbs", "value": False}]
-            )
+    said: dict[str, float | bool] = {}
+    for at, row in enumerate(rows[::2]):
+        thumb = {"inference_id": row["id"], "metric_name": "thumbs", "value": at % 3 > 0}
+        rating = thumb | {"metric_name": "rating", "value": (at % 10) / 10}
+        # Of both the rating stands.
+        given = [thumb] if at % 2 else [rating, thumb]
+        said[row["id"]] = given[0]["value"]
+        assert (await house.client.post("/v1/feedback", json=given)).status_code == 202
     await house.quiet()
     found = await house.get("/v1/admin/savings")
 
     spent = house.select("SELECT inference_id AS id, sum(cost_usd) AS usd FROM calls GROUP BY 1")
     usd = {row["id"]: row["usd"] for row in spent}
-    rewards = {row["id"]: (at % 10) / 10 for at, row in enumerate(rows) if at % 2 == 0}
     compared = [row for row in rows if row["best_chance"] + row["cheapest_chance"] > 0.0]
-    share = sum(row["id"] in rewards for row in compared) / len(compared)
+    rated = sum(row["id"] in said for row in compared) / len(compared)
+    rates, pressed = house.service.learning.thumbs()
 
     def quality(row: Mapping[str, Any]) -> float:
-        p: float = row["confidence"]
-        return p + ((rewards[row["id"]] - p) / share if row["id"] in rewards else 0.0)
+        p, value = row["confidence"], said.get(row["id"])
+        if isinstance(value, bool):
+            return float(p + pressed / rated * rates[row["category"]].rectifiers(p)[value])
+        return float(p if value is None else p + (value - p) / rated)
 
     def group(told: list[dict[str, Any]], chances: list[float]) -> Group:
-        costs, values, at = (
-            np.array(each) for each in ([usd[r["id"]] for r in told], [quality(r) for r in told], chances)
-        )
-        return Group(Sums.of(costs, at), Sums.of(values, at), sum(row["id"] in rewards for row in told))
+        costs, values, at = np.array([usd[r["id"]] for r in told]), np.array([*map(quality, told)]), np.array(chances)
+        return Group(Sums.of(costs, at), Sums.of(values, at), sum(row["id"] in said for row in told))
 
     for name, control in (("best_single", "best"), ("cheapest", "cheapest")):
         chance = f"{control}_chance"
