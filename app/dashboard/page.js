@@ -343,6 +343,7 @@ const PATHS = {
 const SECTIONS = [showState, showGlance, showSavings, showModels, showSpend, showJudges, showDrift, showPolicy, showJobs];
 const known = {};
 let savingsAt = -Infinity;
+let isLooking = false;
 
 class KeyNeeded extends Error {}
 
@@ -352,7 +353,8 @@ async function ask(path) {
   const reply = await fetch(`/v1/admin/${path}`, { headers, cache: "no-store", credentials: "omit" });
   if (reply.status === 401 || reply.status === 403) {
     const error = await reply.json().catch(() => null);
-    throw new KeyNeeded(key ? (error?.error?.message ?? "The key was refused") : "");
+    const lacking = reply.status === 403 ? error?.error?.message : null;
+    throw new KeyNeeded(key ? (lacking ?? "This key is wrong or revoked.") : "");
   }
   // An endpoint that is not there, or fails, leaves its part of the page as it was.
   return reply.ok ? reply.json() : undefined;
@@ -383,7 +385,8 @@ function askForKey(problem) {
 }
 
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || isLooking) return;
+  isLooking = true;
   try {
     await look();
     byId("key-form").hidden = true;
@@ -399,6 +402,7 @@ async function refresh() {
       byId("reason").textContent = "The service does not answer; these are its last figures.";
     }
   }
+  isLooking = false;
   byId("forget").hidden = !sessionStorage.getItem(KEY);
 }
 

@@ -12,6 +12,8 @@ import structlog
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.storage.batch import Entry
+from app.storage.tables import CallRow
 from learner.savings import Group, Sums, savings
 from tests.app.harness import Gone, House, entry, on_a_port, settings_of
 
@@ -91,6 +93,16 @@ async def test_requests_that_say_who_shall_answer_are_no_controls(
     await house.quiet()
     last = decisions(house)[-1]
     assert (last["control"], last["best_chance"], last["cheapest_chance"]) == (None, 0.0, 0.0)
+
+
+async def test_a_decision_without_an_answer_says_that_it_would_be_a_control(open_house: Callable[..., Any]) -> None:
+    house = await open_house(controlled())
+    await busy(house, 2)
+    body = {"messages": [{"role": "user", "content": "What is 6 times 7?"}]}
+    told = [(await house.client.post("/v1/route", json=body)).json() for _ in range(60)]
+    controls = [each for each in told if each["control"] is not None]
+    assert controls
+    assert all(each["reason"].startswith("drawn to measure savings") and not each["may_escalate"] for each in controls)
 
 
 async def test_a_share_of_nothing_measures_nothing_and_says_so(open_house: Callable[..., Any]) -> None:
@@ -176,6 +188,23 @@ async def test_the_database_sums_what_a_plain_calculation_sums(open_house: Calla
             told = (interval.estimate, interval.low, interval.high)
             assert tuple(against[figure].values()) == pytest.approx(told, rel=1e-6)
     assert any("shadow" in row["purpose"] for row in house.select("SELECT purpose FROM calls"))
+
+
+async def test_quizzes_are_borne_by_all_requests_alike_and_by_no_control(open_house: Callable[..., Any]) -> None:
+    house = await open_house(controlled())
+    await busy(house, 40)
+    before = await house.get("/v1/admin/savings")
+    now, of = house.service.router.clock(), decisions(house)[0]["id"]
+    quiz = CallRow(
+        inference_id=of, step=9, model="middle", purpose="quiz", outcome="ok", account="background",
+        cost_usd=0.4, created_at=now,
+    )  # fmt: skip
+    await house.service.journal.append(Entry(None, of, now, {}, (quiz,)))
+    after = await house.get("/v1/admin/savings")
+    assert after["auto"]["cost_usd"] == pytest.approx(before["auto"]["cost_usd"] + 0.4 / 40)
+    for name in ("best_single", "cheapest"):
+        costs, were = after["against"][name]["cost_usd"], before["against"][name]["cost_usd"]
+        assert costs == {"auto": pytest.approx(were["auto"] + 0.4 / 40), "control": were["control"]}
 
 
 async def test_only_the_period_counts(open_house: Callable[..., Any]) -> None:
