@@ -23,6 +23,7 @@ from app.main import create_app
 from app.policy_commands import policy_app
 from app.pool import endpoint_of
 from app.refold import replayed, tell_replay
+from app.savings_commands import show_savings
 from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
@@ -43,6 +44,7 @@ app.add_typer(feedback_app, name="feedback")
 app.add_typer(policy_app, name="policy")
 policy_app.command("evaluate")(evaluate)
 app.add_typer(config_app, name="config")
+app.command("savings")(show_savings)
 
 T = TypeVar("T")
 

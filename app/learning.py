@@ -20,6 +20,7 @@ from app.storage.batch import Entry
 from app.storage.repository import Logged
 from app.storage.tables import CallRow, DecisionRow, FeedbackRow, JudgeScoreRow, RecordedRow, SnapshotRow
 from learner import snapshot
+from learner.channel import Rates
 from learner.errors import LearnerError, SnapshotIncompatible
 from learner.features import Features
 from learner.policy import View
@@ -198,6 +199,11 @@ class Learning:
     def report(self) -> dict[str, Any]:
         """Describe what has been learned, for the administrator."""
         return report(self._state)
+
+    def thumbs(self) -> tuple[dict[str, Rates], float]:
+        """Return how thumbs come about in every category, and the share of all answers that get one."""
+        channel, names = self._state.trust.channel, self._state.taxonomy.names
+        return dict(zip(names, (Rates(*column) for column in channel.table().T.tolist()), strict=True)), channel.pressed
 
     def comparisons(self) -> tuple[View, list[Comparison]]:
         """Return the inferences still in memory that several models answered, oldest first, and the view of now."""

@@ -26,7 +26,15 @@ from app.learning import Learning
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
-from app.requests import input_chars, is_routed, limits_of, query_of, refuse_impossible, upstream_body
+from app.requests import (
+    input_chars,
+    is_controllable,
+    is_routed,
+    limits_of,
+    query_of,
+    refuse_impossible,
+    upstream_body,
+)
 from app.schemas.base import EPISODE
 from app.schemas.chat import ChatRequest
 from app.seals import Seals
@@ -60,6 +68,7 @@ class Router:
         budgets: What the keys may spend.
         seals: Compare with demonstrated answers.
         decomposition: How compound requests are split.
+        control_share: Share of the requests that a control answers, in [0, 1].
     """
 
     features: Features
@@ -78,13 +87,22 @@ class Router:
     budgets: Budgets
     seals: Seals
     decomposition: Decomposition
+    control_share: float
 
     @property
     def view(self) -> View:
         """What is believed now."""
         return self.learning.view
 
-    def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
+    def begin(
+        self,
+        request: ChatRequest,
+        body: dict[str, object],
+        *,
+        user: str | None,
+        key_id: str | None,
+        is_part: bool = False,
+    ) -> Exchange:
         """Decide who answers first; nothing is called yet.
 
         Raises:
@@ -99,8 +117,12 @@ class Router:
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
-        limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
+        share = self.control_share if is_controllable(request) and not is_part else 0.0
+        limits = replace(limits_of(request, query, context.input_chars, down), account=key_id, control_share=share)
         decision = self._decide(request.model, context, limits)
+        if decision.control is not None:
+            # It answers alone: no second model, no judge, no comparison, no probe.
+            limits = replace(limits, depth=1, explore=False)
         exchange = Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
@@ -208,7 +230,9 @@ class Router:
         tags = {name: value for name, value in exchange.request.router.tags.items() if name != EPISODE}
         options = exchange.request.router.model_copy(update={"decompose": False, "tags": tags, **left})
         request = exchange.request.model_copy(update={"router": options, "stream": False})
-        part = self.begin(request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id)
+        part = self.begin(
+            request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id, is_part=True
+        )
         part.parent_id = exchange.id
         return part
 

@@ -181,6 +181,7 @@ def _wire(
         learning.features, learning, journal, pool, calling, hearing,
         background, probing, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
+        settings.control.share,
     )  # fmt: skip
     given = settings.feedback
     feedback = Feedback(

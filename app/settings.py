@@ -90,6 +90,13 @@ class Exploration(Strict):
     max_usd_per_day: NonNegativeUsd = 5.0
 
 
+class Control(Strict):
+    """Requests by which savings are measured: the best single model, or the cheapest, answers them alone."""
+
+    share: Annotated[float, Field(ge=0, le=0.1)] = 0.01
+    """Share of the requests for `auto`, half for each; a dear model gets fewer. 0: none, and nothing is measured."""
+
+
 class Feedback(Strict):
     """What becomes of feedback, and what it is held against."""
 
@@ -129,6 +136,7 @@ class Settings(Strict):
     judges: Many[JudgeEntry] = ()
     timeouts: Timeouts = Timeouts()
     exploration: Exploration = Exploration()
+    control: Control = Control()
     decompose: Decomposition = Decomposition()
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""

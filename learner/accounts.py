@@ -43,6 +43,11 @@ class Accounts:
         """Price of money of every account that has its own, in quality per USD."""
         return {account: controller.lambda_ for account, controller in self.own.items()}
 
+    @property
+    def requests_usd(self) -> Mapping[str, float]:
+        """What a request of every account that has its own objective may cost on average, USD."""
+        return {account: controller.request_usd for account, controller in self.own.items()}
+
     def foretold(self, curve: Callable[[float], float]) -> dict[str | None, float]:
         """Return the λ that meets each budget, by account.
 

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from learner.cascade import Answers, Prospects, first_values, next_values
+from learner.control import Chance, chances, with_control
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
 from learner.estimators import logit, sigmoid
@@ -114,7 +115,8 @@ class Answered:
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
-    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
+    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's; likewise
+    `requests_usd` and `request_usd` what a request may cost on average.
     """
 
     arms: tuple[Arm, ...]
@@ -133,6 +135,7 @@ class View:
     upsides: FloatArray
     allowance_usd: float
     request_usd: float
+    requests_usd: Mapping[str, float]
     parameters: Parameters
     references: ReferencesView
 
@@ -202,7 +205,7 @@ class View:
         scores = values.tolist()
         explored = scores[drawn] < max(scores) - 4 * TEMPERATURE
         ids = [self.arms[i].id for i in kept]
-        return Decision(
+        decision = Decision(
             arm=ids[drawn],
             probabilities=dict(zip(ids, probabilities.tolist(), strict=True)),
             propensity=float(probabilities[drawn]),
@@ -215,6 +218,13 @@ class View:
             policy_version=self.parameters.name,
             category=self.taxonomy.names[int(context.categories.argmax())],
         )
+        return with_control(decision, self._control_chances(prospects.cost_usd, kept, limits), rng)
+
+    def _control_chances(self, costs_usd: FloatArray, kept: list[int], limits: Limits) -> tuple[Chance, ...]:
+        return chances(
+            self.arms, kept, limits, qualities=self.quality.means, typical_usd=self.cost.typical_usd,
+            costs_usd=costs_usd, request_usd=self.requests_usd.get(limits.account or "", self.request_usd),
+        )  # fmt: skip
 
     @staticmethod
     def _affordable(kept: list[int], belief: Belief, cost_usd: FloatArray, limits: Limits) -> list[int]:

@@ -390,7 +390,6 @@ class LearnerState:
 
     def _publish(self) -> View:
         everybody = self.accounts.everybody
-        budget = everybody.objective.value if everybody.objective.kind == "budget" else None
         return View(
             arms=tuple(self.arms),
             positions=self._positions,
@@ -407,7 +406,8 @@ class LearnerState:
             lambdas=self.accounts.lambdas,
             upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
-            request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
+            request_usd=everybody.request_usd,
+            requests_usd=self.accounts.requests_usd,
             parameters=self.parameters,
             references=self.references.view(),
         )

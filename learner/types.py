@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
+Control = Literal["best", "cheapest"]
 
 # Calls whose answer is the arm's own answer to the query; a judge, a planner or a merger was asked something else.
 ANSWERING: frozenset[Purpose] = frozenset({"answer", "shadow", "quiz"})
@@ -60,7 +61,8 @@ class Context:
 class Limits:
     """What one request allows: hard filters in front of the learner, and its dial between quality and cost.
 
-    `account` names whose objective rules it; one without an objective of its own has everybody's.
+    `account` names whose objective rules it; one without an objective of its own has everybody's. `control_share`, in
+    [0, 1], is the probability with which a control answers it.
     """
 
     allow: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class Limits:
     price_factor: float = 1.0
     unavailable: frozenset[str] = frozenset()
     account: str | None = None
+    control_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,8 @@ class Decision:
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
     `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
     nothing. `panel` names the arms that are asked at once, `arm` first; it is empty where arms are asked one after the
-    other.
+    other. `control` says as which control the arm was drawn to answer alone, `control_chances` with which probability
+    the request became each.
     """
 
     arm: str
@@ -123,6 +127,8 @@ class Decision:
     policy_version: str
     category: str
     panel: tuple[str, ...] = ()
+    control: Control | None = None
+    control_chances: Mapping[Control, float] = field(default_factory=dict)
 
     @property
     def explored(self) -> bool:

@@ -163,6 +163,7 @@ def described(exchange: Exchange) -> dict[str, Any]:
         "propensity": decision.propensity,
         "policy": decision.policy_version,
         "explored": decision.explored,
+        "control": decision.control,
         "may_escalate": may_escalate(exchange),
         "models": models,
         "reason": reason(exchange),
@@ -174,6 +175,8 @@ def reason(exchange: Exchange) -> str:
     decision = exchange.decision
     if decision.stage == "pinned":
         return "the request names the model"
+    if decision.control is not None:
+        return f"drawn to measure savings: {decision.arm} answers alone, as the {decision.control} single model"
     if decision.explored:
         return f"drawn to find out what {decision.arm} is worth; the propensity is stored"
     if decision.panel:

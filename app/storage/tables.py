@@ -52,7 +52,8 @@ class DecisionRow(Row, table=True):
     little-endian order; `prompt` and `answer` stay empty unless content is stored. `cost_usd` is what the request has
     caused, also where it failed or was cancelled. `episode` is the tag of that name, `query_seal` a keyed hash of what
     the query hangs on. A part of a decomposed request is an inference of its own that names its parent, whose
-    `cost_usd` leaves out that of its parts.
+    `cost_usd` leaves out that of its parts. `control` names the control that answered, `best_chance` and
+    `cheapest_chance` the probability with which each would have; what they are part of is `propensity`.
     """
 
     __tablename__ = "decisions"
@@ -79,6 +80,9 @@ class DecisionRow(Row, table=True):
     explored: bool = False
     propensity: float
     probabilities: dict[str, float] = Field(default={}, sa_type=JSON)
+    control: str | None = None
+    best_chance: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    cheapest_chance: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     scores: dict[str, float] = Field(default={}, sa_type=JSON)
     lambda_: float
     policy_version: str
