@@ -79,6 +79,17 @@ class Exchange:
     limit_usd: float = math.inf
     composing_usd: float = 0.0
 
+    @property
+    def paid_by(self) -> str:
+        """The inference whose `cost_usd` this one's belongs to: a part's is its parent's."""
+        return self.parent_id or self.id
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration has added to what the request costs, parts included; comparisons are told of apart."""
+        own = sum(row.cost_usd * (row.explored_share or 0.0) for row in self.rows if row.purpose != "shadow")
+        return own + sum(part.explored_usd for part in self.parts)
+
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def succeeded(self, model: str, done: Completion, cost_usd: float, *, purpose: Purpose = "answer") -> CallRow:

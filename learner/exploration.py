@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learner.types import FloatArray
+from learner.types import BoolArray, FloatArray
 
 TEMPERATURE = 0.004
 DAY_S = 86_400.0
@@ -59,6 +59,38 @@ def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatAr
     return mixed
 
 
+def confined(probabilities: FloatArray, allowed: BoolArray, best: int) -> FloatArray:
+    """Give the probability of all arms that must not be drawn to the best one, so that the others keep their floors.
+
+    Args:
+        probabilities: Shape (k,), summing to 1.
+        allowed: Which arms may be drawn, shape (k,).
+        best: One that may.
+    """
+    if allowed.all():
+        return probabilities
+    kept = np.where(allowed, probabilities, 0.0)
+    kept[best] += 1.0 - kept.sum()
+    return kept
+
+
+def given_up(*, values: FloatArray, costs_usd: FloatArray, lambda_: float, drawn: int) -> float:
+    """Return the quality that drawing an arm is believed to give up against the preferred one, in [0, 1].
+
+    It is the utility given up, apart from the price of the first call: that stands in the books in USD. At depth 1 it
+    is the difference of the two qualities.
+
+    Args:
+        values: Expected utility of each arm, shape (k,).
+        costs_usd: Expected cost of each, shape (k,).
+        lambda_: Quality per USD.
+        drawn: The arm that was drawn.
+    """
+    best = int(values.argmax())
+    lost = float(values[best] - values[drawn] + lambda_ * (costs_usd[best] - costs_usd[drawn]))
+    return min(max(lost, 0.0), 1.0)
+
+
 def draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
     """Draw an index with these probabilities, shape (k,), by one uniform number."""
     bounds = probabilities.cumsum()
@@ -93,7 +125,12 @@ def floors_for(
 
 
 def trial_floors(
-    *, utilities: FloatArray, deviations: FloatArray, extra_usd: FloatArray, allowance_usd: float
+    *,
+    utilities: FloatArray,
+    deviations: FloatArray,
+    extra_usd: FloatArray,
+    allowance_usd: float,
+    allowed: BoolArray | None = None,
 ) -> FloatArray:
     """Share exploration among arms as often as each may be the best; those that cost extra, as the allowance pays.
 
@@ -102,11 +139,14 @@ def trial_floors(
         deviations: Its standard deviation, shape (k,).
         extra_usd: What a try of each arm costs, USD ≥ 0, shape (k,); see `extra_usd`.
         allowance_usd: Expected extra cost allowed per request, USD ≥ 0.
+        allowed: Which arms may be tried, shape (k,); None for all.
 
     Returns:
         Floors, shape (k,), sum < 1; expected extra cost ≤ `allowance_usd`.
     """
     share = MOST_TRIALS * best_probabilities(utilities, deviations)
+    if allowed is not None:
+        share = np.where(allowed, share, 0.0)
     paid = min(1.0, allowance_usd / max(float(share @ extra_usd), LEAST_USD))
     floors: FloatArray = np.where(extra_usd > 0.0, paid * share, share)
     return floors
@@ -184,8 +224,19 @@ class Ledger:
 
     @property
     def allowance_usd(self) -> float:
-        """What exploration may still spend now, USD; never negative."""
-        by_share = MARGIN * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
+        """What exploration may plan to spend now, USD; never negative."""
+        return self._left_usd(MARGIN)
+
+    @property
+    def room_usd(self) -> float:
+        """What one single draw may cost now, USD; never negative: the caps without the margin.
+
+        A try that costs more than what is planned with is possible so, from time to time, and no cap is exceeded.
+        """
+        return self._left_usd(1.0)
+
+    def _left_usd(self, planned: float) -> float:
+        by_share = planned * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
         return max(0.0, min(by_share, self.max_usd_per_day - self.today_usd))
 
 

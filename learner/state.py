@@ -433,6 +433,7 @@ class LearnerState:
             lambdas=self.accounts.lambdas,
             upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
+            room_usd=self.ledger.room_usd,
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
             references=self.references.view(),
