@@ -101,6 +101,9 @@ class Exchange:
         row = self._row(model, step, purpose)
         row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
         row.latency_s = done.latency_s
+        if row.explored_share is not None and purpose == "answer":
+            # Only an answer gives up quality: a call that failed is not what the user gets.
+            row.explored_quality = self.decision.explored_quality
         row.answer_group = self._group(found)
         row.evidence = signals(
             done.text,
@@ -161,7 +164,7 @@ class Exchange:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
             account="background" if purpose == "shadow" else "request",
-            explored_share=self._explored_share(purpose), created_at=self.at,
+            explored_share=self._explored_share(purpose), key_id=self.key_id, created_at=self.at,
         )  # fmt: skip
 
     def _explored_share(self, purpose: Purpose) -> float | None:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from app.storage.batch import Entry
 from app.storage.spend import day_of
+from learner.exploration import CAUTION
 from learner.policy import View
 
 Kind = Literal["request", "comparison", "probe"]
@@ -46,20 +47,23 @@ class Exploring:
         return self.held_usd + max(view.room_usd - left_usd, 0.0)
 
     def hold(self, kind: Kind, ref: str, usd: float) -> None:
-        """Hold an expected cost, added to what is held for the same event already."""
-        if usd > 0.0:
-            self._held[kind, ref] = self._held.get((kind, ref), 0.0) + usd
-            self.held_usd += usd
+        """Hold an expected cost, and some more, added to what is held for the same event already."""
+        self._add((kind, ref), CAUTION * usd)
 
     def settle(self, kind: Kind, ref: str, usd: float) -> None:
         """Put the real cost in the place of the expected one, unless the event is learned already."""
         if self._release(kind, ref):
-            self.hold(kind, ref, usd)
+            self._add((kind, ref), usd)
 
     def learned(self, entries: Iterable[Entry]) -> None:
         """Hold nothing any more for events that the published view knows."""
         for entry in entries if self._held else ():
             self._release(entry.kind or "", entry.ref)
+
+    def _add(self, event: tuple[str, str], usd: float) -> None:
+        if usd > 0.0:
+            self._held[event] = self._held.get(event, 0.0) + usd
+            self.held_usd += usd
 
     def _release(self, kind: str, ref: str) -> bool:
         usd = self._held.pop((kind, ref), None)

@@ -17,8 +17,10 @@ from learner.types import BoolArray, FloatArray
 
 TEMPERATURE = 0.004
 DAY_S = 86_400.0
-# Costs are known only after they were spent: this much of the share is planned with.
+# Costs are known only after they were spent: this much of the caps is planned with.
 MARGIN = 0.9
+# Answers may turn out longer than foreseen: what is under way is held at so many times its expected cost.
+CAUTION = 1.25
 LEAST_USD = 1e-12
 # Logistic beliefs of this scale have a standard deviation of 1.
 LOGISTIC_SCALE = math.sqrt(3.0) / math.pi
@@ -237,7 +239,7 @@ class Ledger:
 
     def _left_usd(self, planned: float) -> float:
         by_share = planned * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
-        return max(0.0, min(by_share, self.max_usd_per_day - self.today_usd))
+        return max(0.0, min(by_share, planned * self.max_usd_per_day - self.today_usd))
 
 
 def shadow_arms(costs_usd: FloatArray, uncertainty: FloatArray, *, allowance_usd: float, most: int) -> list[int]:

@@ -18,6 +18,7 @@ from learner.cost import CostView
 from learner.errors import FeatureMismatch
 from learner.estimators import logit, sigmoid
 from learner.exploration import (
+    CAUTION,
     LEAST_USD,
     TEMPERATURE,
     confined,
@@ -220,7 +221,7 @@ class View:
         near = may_draw = values >= values.max() - NEAR
         if limits.explore:
             room_usd = max(self.room_usd - reserved_usd, 0.0)
-            may_draw = near | ((extra <= room_usd) & (costs_usd <= limits.explore_usd))
+            may_draw = near | ((CAUTION * extra <= room_usd) & (costs_usd <= limits.explore_usd))
         floors = self._floors(values, extra, belief, prospects, kept, limits, may_draw, reserved_usd)
         mixed = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
         probabilities = confined(mixed, may_draw, int(values.argmax()))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from app.storage.tables import CallRow, SpendRow
+from app.storage.tables import Account, CallRow, DecisionRow, Purpose, SpendRow
 
 DAY_S = 86_400
 _FIRST_DAY = date(1970, 1, 1).toordinal()
@@ -61,23 +61,29 @@ class SpendLedger:
             self._days[row.day] = self.on(row.day).plus(row)
 
 
-def summed(calls: Iterable[CallRow]) -> list[SpendRow]:
-    """Sum calls by day, model, account and purpose."""
-    sums: dict[tuple[str, str, str, str], SpendRow] = {}
+Cell = tuple[str, str, Account, Purpose, str]
+"""Day, model, account, purpose and key."""
+
+
+def summed(calls: Iterable[CallRow], requests: Iterable[DecisionRow] = ()) -> list[SpendRow]:
+    """Sum calls by day, model, account, purpose and key, and count the requests that ended with them."""
+    sums: dict[Cell, SpendRow] = {}
     for call in calls:
-        key = (day_of(call.created_at), call.model, call.account, call.purpose)
-        row = sums.get(key)
-        if row is None:
-            row = sums[key] = SpendRow(
-                day=key[0],
-                model=call.model,
-                account=call.account,
-                purpose=call.purpose,
-                usd=0.0,
-                explored_usd=0.0,
-                calls=0,
-            )
+        row = _cell(sums, (day_of(call.created_at), call.model, call.account, call.purpose, call.key_id or ""))
         row.usd += call.cost_usd
         row.explored_usd += call.cost_usd * (call.explored_share or 0.0)
+        row.explored_quality += call.explored_quality or 0.0
         row.calls += 1
+    for request in requests:
+        account: Account = "request" if request.status == "answered" else "background"
+        model = request.answer_model or request.arm
+        _cell(sums, (day_of(request.created_at), model, account, "answer", request.key_id or "")).requests += 1
     return list(sums.values())
+
+
+def _cell(sums: dict[Cell, SpendRow], cell: Cell) -> SpendRow:
+    row = sums.get(cell)
+    if row is None:
+        day, model, account, purpose, key_id = cell
+        row = sums[cell] = SpendRow(day=day, model=model, account=account, purpose=purpose, key_id=key_id)
+    return row

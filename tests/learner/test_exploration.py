@@ -9,12 +9,15 @@ from hypothesis.extra.numpy import arrays
 from learner.exploration import (
     DAY_S,
     LOGISTIC_SCALE,
+    MARGIN,
     MOST_TRIALS,
     Ledger,
     best_probabilities,
+    confined,
     draw,
     extra_usd,
     floors_for,
+    given_up,
     mix_with_floor,
     shadow_arms,
     trial_floors,
@@ -170,7 +173,8 @@ def test_a_new_day_opens_the_daily_cap_again() -> None:
     ledger.spend(usd=10.0, explored_usd=2.0, at_s=0.0)
     assert ledger.allowance_usd == 0.0
     ledger.spend(usd=1.0, explored_usd=0.0, at_s=DAY_S)
-    assert ledger.allowance_usd == 2.0
+    assert ledger.allowance_usd == MARGIN * 2.0
+    assert ledger.room_usd == 2.0
 
 
 def test_an_event_of_yesterday_does_not_open_the_daily_cap_again() -> None:
