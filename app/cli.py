@@ -24,6 +24,7 @@ from app.pool import endpoint_of
 from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
+from app.spend_commands import spend
 from app.storage import repository
 from app.storage.engine import database_url, hold, open_engine
 from app.storage.errors import StorageError
@@ -40,6 +41,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
+app.command()(spend)
 
 T = TypeVar("T")
 

@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 
 from app.storage.spend import summed
 from app.storage.tables import (
+    SUMMED,
     CallRow,
     DecisionRow,
     EventKind,
@@ -30,7 +31,6 @@ from app.storage.tables import (
 )
 
 REPLACED = (DecisionRow, KeyRow, ModelRow)
-SUMMED = ("usd", "explored_usd", "explored_quality", "calls", "requests")
 
 
 @dataclass(frozen=True, slots=True)

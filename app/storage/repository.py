@@ -16,7 +16,8 @@ from sqlmodel import SQLModel, col, delete, func, null, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.storage.tables import (
-    Account,
+    APART,
+    SUMMED,
     CallRow,
     DecisionRow,
     EventKind,
@@ -26,7 +27,6 @@ from app.storage.tables import (
     JudgeScoreRow,
     KeyRow,
     ModelRow,
-    Purpose,
     RecordedRow,
     SnapshotRow,
     SpendRow,
@@ -60,18 +60,6 @@ class Logged:
     feedback: FeedbackRow | None = None
     early: tuple[FeedbackRow, ...] = ()
     recorded: tuple[RecordedRow, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SpendTotal:
-    """The sum of all calls of one model, account and purpose, in USD."""
-
-    model: str
-    account: Account
-    purpose: Purpose
-    usd: float
-    explored_usd: float
-    calls: int
 
 
 async def get_decision(engine: AsyncEngine, inference_id: str) -> DecisionRow | None:
@@ -269,19 +257,25 @@ async def add_snapshot(engine: AsyncEngine, snapshot: SnapshotRow) -> None:
         await session.commit()
 
 
-async def spend_totals(engine: AsyncEngine) -> list[SpendTotal]:
-    """Return the spend by model, account and purpose."""
-    groups = (col(SpendRow.model), col(SpendRow.account), col(SpendRow.purpose))
-    sums = (func.sum(SpendRow.usd), func.sum(SpendRow.explored_usd), func.sum(SpendRow.calls))
+async def spend_by(
+    engine: AsyncEngine, columns: Sequence[str], *, since: str | None = None, until: str | None = None
+) -> list[SpendRow]:
+    """Return the spend summed by some of the columns that tell its rows apart; the others are empty.
+
+    Args:
+        engine: The engine of the database.
+        columns: Some of `day`, `model`, `account`, `purpose`, `key_id`; the rows come in their order.
+        since: The first day that counts, `YYYY-MM-DD`; all where it is None.
+        until: The last day that counts.
+    """
+    groups = [getattr(SpendRow, name) for name in columns]
+    sums = [func.sum(getattr(SpendRow, name)).label(name) for name in SUMMED]
+    day = col(SpendRow.day)
+    wanted = [*([day >= since] if since else []), *([day <= until] if until else [])]
+    found = select_columns(*groups, *sums).where(*wanted).group_by(*groups).order_by(*groups)
+    blank = dict.fromkeys(APART, "")
     async with engine.connect() as connection:
-        rows = await connection.execute(select_columns(*groups, *sums).group_by(*groups).order_by(*groups))
-    return [SpendTotal(*row) for row in rows]
-
-
-async def spend_by_day(engine: AsyncEngine) -> list[SpendRow]:
-    """Return the spend by day, model, account and purpose, earliest day first."""
-    async with AsyncSession(engine) as session:
-        return list(await session.exec(select(SpendRow).order_by(SpendRow.day, SpendRow.model)))
+        return [SpendRow(**(blank | dict(row._mapping))) for row in await connection.execute(found)]
 
 
 async def delete_content_before(engine: AsyncEngine, at: float) -> None:

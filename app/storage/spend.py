@@ -21,14 +21,19 @@ def day_of(at: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Money spent, in USD: `requests_usd + background_usd == total_usd`; the other two are parts of the total."""
+    """Money spent, in USD: `requests_usd + background_usd == total_usd`; the other two are parts of the total.
+
+    `explored_quality` is what exploration is believed to have given up, summed over requests.
+    """
 
     total_usd: float = 0.0
     requests_usd: float = 0.0
     background_usd: float = 0.0
     exploration_usd: float = 0.0
     judges_usd: float = 0.0
+    explored_quality: float = 0.0
     calls: int = 0
+    requests: int = 0
 
     def plus(self, row: SpendRow) -> "Spend":
         """Return this spend with a row added."""
@@ -38,7 +43,9 @@ class Spend:
             background_usd=self.background_usd + row.usd * (row.account == "background"),
             exploration_usd=self.exploration_usd + row.explored_usd,
             judges_usd=self.judges_usd + row.usd * (row.purpose == "judge"),
+            explored_quality=self.explored_quality + row.explored_quality,
             calls=self.calls + row.calls,
+            requests=self.requests + row.requests,
         )
 
 

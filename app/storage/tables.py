@@ -275,3 +275,8 @@ class SpendRow(Row, table=True):
     explored_quality: float = 0.0
     calls: int = 0
     requests: int = 0
+
+
+APART = ("day", "model", "account", "purpose", "key_id")
+SUMMED = ("usd", "explored_usd", "explored_quality", "calls", "requests")
+"""The columns that tell the rows of the spend apart, and those that are sums."""

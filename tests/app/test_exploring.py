@@ -1,77 +1,141 @@
-"""Exploration stays within its caps however many requests run at once, and each request that refuses it has none."""
+"""What exploration under way may cost is held against its caps, whatever the order in which things end."""
 
-import asyncio
-from calendar import timegm
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections import defaultdict
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
-from app.providers.base import Completion, Endpoint
-from app.providers.completion import read_completion
-from app.settings import Settings
-from tests.app.harness import PRICES, USAGE, Gone, House, Upstream, Watcher, bearer, entry, head, running, settings_of
+from app.exploring import Exploring
+from app.storage.batch import Entry
+from app.storage.spend import day_of
+from learner.exploration import CAUTION, DAY_S, Ledger
+from learner.policy import View
 
-KEY = "correct horse battery"
-FREE = "Tell me about the sea, number {}."
-CAP_USD = 1e-3
-
-
-def free_text(model: str) -> Callable[[str], str]:
-    return lambda prompt: f"{model} says of {prompt} that it is wide and deep"
+# -- the reservations by themselves -----------------------------------------------------------------------------------
 
 
-def pool(**exploration: float) -> Settings:
-    """A cheap model that is known and two dear ones that may be better; free texts, so that trials teach most."""
-    models = [entry("small", prior_quality=0.6), *(entry(m, prior_quality=None) for m in ("middle", "large"))]
-    return settings_of(
-        *models,
-        objective={"kind": "budget", "usd_per_request": 2e-4},
-        exploration={"max_share": 0.9, "max_usd_per_day": CAP_USD} | exploration,
-        feedback={"probe_share": 1.0},
-    )
+def test_what_is_under_way_is_held_until_it_is_learned() -> None:
+    exploring = Exploring(1.0, lambda _: 0.0)
+    exploring.hold("request", "a", 0.1)
+    exploring.hold("request", "a", 0.1)
+    exploring.hold("comparison", "a", 0.2)
+    assert exploring.held_usd == pytest.approx(0.4 * CAUTION)
+    exploring.settle("request", "a", 0.05)
+    assert exploring.held_usd == pytest.approx(0.05 + 0.2 * CAUTION)
+    exploring.learned([Entry("comparison", "a", 0.0), Entry("feedback", "b", 0.0)])
+    assert exploring.held_usd == pytest.approx(0.05)
+    exploring.learned([Entry("request", "a", 0.0)])
+    exploring.settle("request", "a", 0.05)
+    assert exploring.held_usd == 0.0
 
 
-@pytest.fixture
-def sea(upstream: Upstream) -> Upstream:
-    upstream.answers = {model: free_text(model) for model in PRICES}
-    return upstream
+def test_the_cap_of_a_day_counts_what_the_learner_passed_over() -> None:
+    exploring = Exploring(1.0, {"1970-01-02": 0.75}.get)  # type: ignore[arg-type]  # only that day is asked for
+    view = cast(View, SimpleNamespace(room_usd=1.0))
+    assert exploring.reserved_usd(view, DAY_S + 1.0) == 0.75
 
 
-async def warmed(house: House, n: int = 40) -> None:
-    for at in range(n):
-        await house.answered(FREE.format(at), router={"explore": False})
-    await house.quiet()
+@dataclass
+class Explored:
+    """One exploration under way: `usd` was expected."""
+
+    ref: str
+    at: float
+    usd: float
+    factor: float
+    is_live: bool
+
+    @property
+    def real_usd(self) -> float:
+        return self.usd * self.factor
+
+    @property
+    def excess_usd(self) -> float:
+        return max(0.0, self.real_usd - self.usd * (CAUTION if self.is_live else 1.0))
 
 
-async def explored_usd(house: House) -> float:
-    await house.quiet()
-    usd = (await house.get("/v1/admin/spend"))["exploration_usd"]
-    assert isinstance(usd, float)
-    return usd
+@dataclass
+class World:
+    """Requests, the table of spend, the log and the learner, each at its own pace."""
+
+    ledger: Ledger
+    at: float = 0.6 * DAY_S
+    table: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    excess: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    under_way: list[Explored] = field(default_factory=list)
+    log: list[Explored] = field(default_factory=list)
+    begun: int = 0
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.learn(len(self.log))
+        self.under_way.clear()
+        self.exploring = Exploring(self.ledger.max_usd_per_day, lambda day: self.table[day])
+        self.room_usd, self.allowance_usd = self.ledger.room_usd, self.ledger.allowance_usd
+
+    def begin(self, greed: float, factor: float, *, is_live: bool) -> None:
+        """Explore as much as the policy ever would: one draw up to the room, a comparison up to the allowance."""
+        reserved = self.exploring.reserved_usd(cast(View, self), self.at)
+        left = self.allowance_usd - reserved
+        most = (self.room_usd - reserved) / CAUTION if is_live else left
+        if left > 0.0:
+            self.begun += 1
+            one = Explored(str(self.begun), self.at, greed * max(most, 0.0), factor, is_live)
+            self.exploring.hold("request", one.ref, one.usd)
+            self.under_way.append(one)
+
+    def end(self, i: int, *, is_stored: bool) -> None:
+        if self.under_way:
+            one = self.under_way.pop(i % len(self.under_way))
+            self.exploring.settle("request", one.ref, one.real_usd)
+            if is_stored:
+                self.table[day_of(one.at)] += one.real_usd
+                self.excess[day_of(one.at)] += one.excess_usd
+                self.log.append(one)
+
+    def learn(self, n: int) -> None:
+        for one in self.log[:n]:
+            self.ledger.spend(usd=one.real_usd + 0.2, explored_usd=one.real_usd, at_s=one.at)
+        self.room_usd, self.allowance_usd = self.ledger.room_usd, self.ledger.allowance_usd
+        if n:
+            self.exploring.learned([Entry("request", one.ref, one.at) for one in self.log[:n]])
+        del self.log[:n]
 
 
-async def at_once(house: House, n: int, first: int = 100, **body: Any) -> list[Any]:
-    """Have so many requests decide before any of them is answered."""
-    gate, asked = asyncio.Event(), len(house.upstream.asked)
-    house.upstream.gates = dict.fromkeys(PRICES, gate)
-    asking = [asyncio.create_task(house.ask(FREE.format(first + i), **body)) for i in range(n)]
-    while len(house.upstream.asked) < asked + n:
-        await asyncio.sleep(0.001)
-    gate.set()
-    replies = await asyncio.gather(*asking)
-    await house.quiet()
-    return replies
+steps = st.one_of(
+    st.tuples(st.sampled_from(["live", "shadow"]), st.floats(0.0, 1.0), st.floats(0.0, 3.0)),
+    st.tuples(st.just("end"), st.integers(0, 20), st.booleans()),
+    st.tuples(st.just("learn"), st.integers(1, 4), st.none()),
+    st.tuples(st.sampled_from(["midnight", "restart"]), st.none(), st.none()),
+)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_a_hundred_requests_at_once_do_not_spend_the_same_allowance(
-    open_house: Callable[..., Any], sea: Upstream, streamed: bool
+@examples(max_examples=200)
+@given(st.lists(steps, max_size=60), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 0.3))
+def test_no_order_of_events_overdraws_a_cap_by_more_than_calls_cost_beyond_what_was_foreseen(
+    story: list[tuple[str, Any, Any]], share: float, per_day: float, advance: float
 ) -> None:
-    house = await open_house(pool())
-    await warmed(house)
-    replies = await at_once(house, 100, stream=streamed)
-    assert any(reply.headers["x-headrace-explored"] == "1" for reply in replies)
-    assert 0.0 < await explored_usd(house) <= CAP_USD
-    if hasattr(house.service.learning, "exploring"): assert house.service.learning.exploring.held_usd == 0.0
+    world = World(Ledger(share, per_day, advance))
+    for step, a, b in story:
+        match step:
+            case "live" | "shadow":
+                world.begin(a, b, is_live=step == "live")
+            case "end":
+                world.end(a, is_stored=b)
+            case "learn":
+                world.learn(a)
+            case "midnight":
+                world.at += DAY_S / 2
+            case "restart":
+                world.restart()
+        assert all(usd <= per_day + world.excess[day] + 1e-9 for day, usd in world.table.items())
+        ledger, excess = world.ledger, sum(world.excess.values())
+        assert ledger.explored_usd <= share * ledger.total_usd + advance + excess + 1e-9
+        assert world.exploring.held_usd >= 0.0

@@ -17,7 +17,7 @@ async def test_what_is_not_there_is_none_or_empty(engine: AsyncEngine) -> None:
     assert await repository.latest_snapshot(engine) is None
     assert await repository.events_after(engine, 0, 10) == []
     assert await repository.last_seq(engine) == 0
-    assert await repository.spend_totals(engine) == []
+    assert await repository.spend_by(engine, ("day", "model")) == []
 
 
 async def test_a_request_is_replayed_with_its_decision_calls_and_scores(
