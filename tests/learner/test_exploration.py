@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from learner.exploration import (
     DAY_S,
@@ -13,9 +14,11 @@ from learner.exploration import (
     MOST_TRIALS,
     Ledger,
     best_probabilities,
+    confined,
     draw,
     extra_usd,
     floors_for,
+    given_up,
     mix_with_floor,
     shadow_arms,
     trial_floors,
@@ -147,22 +150,49 @@ def test_trials_cost_no_more_than_their_allowance_and_cheap_arms_are_tried_witho
     assert np.allclose(floors[free], MOST_TRIALS * best_probabilities(utilities, deviations)[free])
 
 
+@given(vectors(0.0, 0.3), arrays(np.bool_, 4), st.integers(0, 3))
+def test_what_must_not_be_drawn_goes_to_the_best_and_all_others_keep_theirs(
+    weights: FloatArray, allowed: NDArray[np.bool_], best: int
+) -> None:
+    probabilities = np.append(weights[:3], 0.0) + np.array([0.0, 0.0, 0.0, 1.0 - weights[:3].sum()])
+    allowed[best] = True
+    kept = confined(probabilities, allowed, best)
+    others = [i for i in range(4) if i != best and allowed[i]]
+    assert kept.sum() == pytest.approx(1.0)
+    assert (kept[~allowed] == 0.0).all()
+    assert (kept[others] == probabilities[others]).all()
+
+
+@given(vectors(0.0, 1.0), vectors(0.0, 0.01), st.floats(0.0, 1_000.0), st.integers(0, 3))
+def test_what_one_call_gives_up_is_its_quality_in_books_apart_from_its_price(
+    qualities: FloatArray, costs: FloatArray, lambda_: float, drawn: int
+) -> None:
+    values = qualities - lambda_ * costs
+    best = int(values.argmax())
+    lost = given_up(values=values, costs_usd=costs, lambda_=lambda_, drawn=drawn)
+    assert lost == pytest.approx(max(0.0, qualities[best] - qualities[drawn]), abs=1e-9)
+    extra = extra_usd(values=values, costs_usd=costs, lambda_=lambda_)[drawn]
+    saved = max(costs[best] - costs[drawn], 0.0)
+    # Together, in USD and in quality, it is the whole utility given up.
+    assert lost + lambda_ * (extra - saved) == pytest.approx(values[best] - values[drawn], abs=1e-6)
+
+
 spends = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 4.0 * DAY_S))
 
 
 @given(st.lists(spends, max_size=80), st.floats(0.0, 1.0), st.floats(0.0, 3.0), st.floats(0.0, 0.5))
-def test_caps_hold_for_an_explorer_that_always_spends_its_allowance(
+def test_caps_hold_for_an_explorer_that_always_spends_all_it_may(
     sequence: list[tuple[float, float, float]], share: float, per_day: float, advance: float
 ) -> None:
     ledger, by_day = Ledger(share, per_day, advance), dict[int, float]()
     # Events are logged in the order of their commit: at midnight their own times may be out of order.
     for served_usd, greed, at_s in sequence:
-        explored = greed * ledger.allowance_usd
+        explored = greed * ledger.room_usd
         ledger.spend(usd=served_usd + explored, explored_usd=explored, at_s=at_s)
         day = max([int(at_s // DAY_S), *by_day])
         by_day[day] = by_day.get(day, 0.0) + explored
         assert ledger.explored_usd <= share * ledger.total_usd + advance + 1e-9
-        assert ledger.allowance_usd >= 0.0
+        assert 0.0 <= ledger.allowance_usd <= ledger.room_usd
     assert max(by_day.values(), default=0.0) <= per_day + 1e-9
 
 
