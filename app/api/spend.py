@@ -1,44 +1,37 @@
 """`/v1/admin/spend`: what was spent, and what of it exploration cost, by model, key and day."""
 
 import time
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from app.api.deps import KeyDep, ServiceDep
-from app.schemas.spend import SpendQuery
+from app.schemas.spend import SpendBy, SpendQuery
 from app.service import Service
 from app.storage import repository
-from app.storage.spend import Spend, day_of
-from app.storage.tables import SpendRow
+from app.storage.spend import NOTHING, Spend, SpendLedger, day_of
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
-
-COLUMNS = {"model": "model", "key": "key_id", "day": "day", "purpose": "purpose"}
 
 
 @router.get("/spend")
 async def show_spend(query: Annotated[SpendQuery, Query()], service: ServiceDep, _: KeyDep) -> dict[str, Any]:
     """Show what was spent: requests plus background is the total, which is what the upstreams billed."""
-    days = {"since": query.since, "until": query.until}
-    whose = await repository.spend_by(service.engine, ("model", "key_id", "account", "purpose"), **days)
-    when = await repository.spend_by(service.engine, ("day", "account", "purpose"), **days)
-    total = sum_of(whose)
+    spend = service.journal.spend
+    if query.since or query.until:
+        spend = await repository.spend_ledger(service.engine, since=query.since, until=query.until)
     return {
-        **amounts(total),
+        **amounts(spend.total),
         "since": query.since,
         "until": query.until,
         "exploration": {
-            "usd": total.exploration_usd,
-            "quality": total.explored_quality,
-            "quality_per_1000_requests": per_1000(total),
+            "usd": spend.total.exploration_usd,
+            "quality": spend.total.explored_quality,
+            "quality_per_1000_requests": per_1000(spend.total),
             **now(service),
-            "by_model": explored(by("model", whose)),
-            "by_key": explored(by("key", whose)),
-            "by_day": explored(by("day", when)),
+            **{f"by_{name}": explored(name, spend) for name in ("model", "key", "day")},
         },
-        "rows": plain(whose) if query.by is None else by(query.by, when if query.by == "day" else whose),
+        "rows": plain(spend) if query.by is None else [{query.by: n} | amounts(s) for n, s in by(query.by, spend)],
     }
 
 
@@ -58,21 +51,15 @@ def now(service: Service) -> dict[str, Any]:
     }
 
 
-def sum_of(rows: Iterable[SpendRow]) -> Spend:
-    """Add rows up."""
-    spend = Spend()
-    for row in rows:
-        spend = spend.plus(row)
-    return spend
-
-
-def by(name: str, rows: Iterable[SpendRow]) -> list[dict[str, Any]]:
-    """Add rows up by one of `COLUMNS`; null stands for no key."""
+def by(name: SpendBy, spend: SpendLedger) -> list[tuple[str | None, Spend]]:
+    """Return the spend by model, key (None for none), day or purpose, in their order."""
+    if name == "day":
+        return sorted(spend.days.items())
+    at = {"model": 0, "key": 1, "purpose": 3}[name]
     sums: dict[str, Spend] = {}
-    for row in rows:
-        value = getattr(row, COLUMNS[name])
-        sums[value] = sums.get(value, Spend()).plus(row)
-    return [{name: value or None, **amounts(sums[value])} for value in sorted(sums)]
+    for cell, amount in spend.cells.items():
+        sums[cell[at]] = sums.get(cell[at], NOTHING) + amount
+    return [(value or None, sums[value]) for value in sorted(sums)]
 
 
 def amounts(spend: Spend) -> dict[str, Any]:
@@ -89,24 +76,23 @@ def amounts(spend: Spend) -> dict[str, Any]:
     }
 
 
-def explored(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def explored(name: SpendBy, spend: SpendLedger) -> list[dict[str, Any]]:
     """Return what exploration cost, where it cost anything."""
-    told = (
-        {**dict([next(iter(row.items()))]), "usd": row["exploration_usd"], "quality": row["exploration_quality"]}
-        for row in rows
-    )
-    return [row for row in told if row["usd"] or row["quality"]]
+    return [
+        {name: value, "usd": own.exploration_usd, "quality": own.explored_quality}
+        for value, own in by(name, spend)
+        if own.exploration_usd or own.explored_quality
+    ]
 
 
-def plain(rows: Iterable[SpendRow]) -> list[dict[str, Any]]:
+def plain(spend: SpendLedger) -> list[dict[str, Any]]:
     """Return the spend by model, account and purpose."""
     sums: dict[tuple[str, str, str], Spend] = {}
-    for row in rows:
-        cell = (row.model, row.account, row.purpose)
-        sums[cell] = sums.get(cell, Spend()).plus(row)
+    for (model, _, account, purpose), amount in spend.cells.items():
+        sums[model, account, purpose] = sums.get((model, account, purpose), NOTHING) + amount
     return [
-        {"model": model, "account": account, "purpose": purpose, "usd": spend.total_usd, "calls": spend.calls}
-        for (model, account, purpose), spend in sorted(sums.items())
+        {"model": model, "account": account, "purpose": purpose, "usd": own.total_usd, "calls": own.calls}
+        for (model, account, purpose), own in sorted(sums.items())
     ]
 
 

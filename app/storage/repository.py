@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, case
 from sqlalchemy import select as select_columns
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel, col, delete, func, null, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.storage.spend import SpendLedger
 from app.storage.tables import (
     APART,
     SUMMED,
@@ -257,25 +258,31 @@ async def add_snapshot(engine: AsyncEngine, snapshot: SnapshotRow) -> None:
         await session.commit()
 
 
-async def spend_by(
-    engine: AsyncEngine, columns: Sequence[str], *, since: str | None = None, until: str | None = None
-) -> list[SpendRow]:
-    """Return the spend summed by some of the columns that tell its rows apart; the others are empty.
+async def spend_ledger(engine: AsyncEngine, *, since: str | None = None, until: str | None = None) -> SpendLedger:
+    """Return the spend of some days, by whose it is and by day.
 
     Args:
         engine: The engine of the database.
-        columns: Some of `day`, `model`, `account`, `purpose`, `key_id`; the rows come in their order.
         since: The first day that counts, `YYYY-MM-DD`; all where it is None.
         until: The last day that counts.
     """
+    day = col(SpendRow.day)
+    days = [*([day >= since] if since else []), *([day <= until] if until else [])]
+    async with engine.connect() as connection:
+        whose = await _spend_by(connection, ("model", "key_id", "account", "purpose"), days)
+        when = await _spend_by(connection, ("day", "account", "purpose"), days)
+    return SpendLedger(whose, when)
+
+
+async def _spend_by(
+    connection: AsyncConnection, columns: Sequence[str], days: Sequence[ColumnElement[bool]]
+) -> list[SpendRow]:
+    """Sum the spend by some of the columns that tell its rows apart; the others are empty."""
     groups = [getattr(SpendRow, name) for name in columns]
     sums = [func.sum(getattr(SpendRow, name)).label(name) for name in SUMMED]
-    day = col(SpendRow.day)
-    wanted = [*([day >= since] if since else []), *([day <= until] if until else [])]
-    found = select_columns(*groups, *sums).where(*wanted).group_by(*groups).order_by(*groups)
+    found = await connection.execute(select_columns(*groups, *sums).where(*days).group_by(*groups))
     blank = dict.fromkeys(APART, "")
-    async with engine.connect() as connection:
-        return [SpendRow(**(blank | dict(row._mapping))) for row in await connection.execute(found)]
+    return [SpendRow(**(blank | dict(row._mapping))) for row in found]
 
 
 async def delete_content_before(engine: AsyncEngine, at: float) -> None:

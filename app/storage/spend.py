@@ -35,37 +35,74 @@ class Spend:
     calls: int = 0
     requests: int = 0
 
-    def plus(self, row: SpendRow) -> "Spend":
-        """Return this spend with a row added."""
+    @classmethod
+    def of(cls, row: SpendRow) -> "Spend":
+        """Return the spend that a row tells of."""
+        return cls(
+            total_usd=row.usd,
+            requests_usd=row.usd * (row.account == "request"),
+            background_usd=row.usd * (row.account == "background"),
+            exploration_usd=row.explored_usd,
+            judges_usd=row.usd * (row.purpose == "judge"),
+            explored_quality=row.explored_quality,
+            calls=row.calls,
+            requests=row.requests,
+        )
+
+    def __add__(self, other: "Spend") -> "Spend":
+        """Return both together."""
         return Spend(
-            total_usd=self.total_usd + row.usd,
-            requests_usd=self.requests_usd + row.usd * (row.account == "request"),
-            background_usd=self.background_usd + row.usd * (row.account == "background"),
-            exploration_usd=self.exploration_usd + row.explored_usd,
-            judges_usd=self.judges_usd + row.usd * (row.purpose == "judge"),
-            explored_quality=self.explored_quality + row.explored_quality,
-            calls=self.calls + row.calls,
-            requests=self.requests + row.requests,
+            self.total_usd + other.total_usd,
+            self.requests_usd + other.requests_usd,
+            self.background_usd + other.background_usd,
+            self.exploration_usd + other.exploration_usd,
+            self.judges_usd + other.judges_usd,
+            self.explored_quality + other.explored_quality,
+            self.calls + other.calls,
+            self.requests + other.requests,
         )
 
 
-class SpendLedger:
-    """Keep the spend in total and by day."""
+NOTHING = Spend()
+Whose = tuple[str, str, Account, Purpose]
+"""Model, key, account and purpose."""
 
-    def __init__(self, rows: Iterable[SpendRow] = ()) -> None:
+
+class SpendLedger:
+    """Keep the spend in total, by whose it is, and by day.
+
+    Args:
+        whose: Sums by model, key, account and purpose.
+        when: Sums by day, account and purpose.
+    """
+
+    def __init__(self, whose: Iterable[SpendRow] = (), when: Iterable[SpendRow] = ()) -> None:
         self.total = Spend()
-        self._days: dict[str, Spend] = {}
-        self.add(rows)
+        self.cells: dict[Whose, Spend] = {}
+        self.days: dict[str, Spend] = {}
+        for row in whose:
+            self._add_cell(row, Spend.of(row))
+        for row in when:
+            self._add_day(row, Spend.of(row))
 
     def on(self, day: str) -> Spend:
         """Return the spend of one UTC day, `YYYY-MM-DD`."""
-        return self._days.get(day, Spend())
+        return self.days.get(day, NOTHING)
 
     def add(self, rows: Iterable[SpendRow]) -> None:
         """Add sums of calls, as `summed` gives them."""
         for row in rows:
-            self.total = self.total.plus(row)
-            self._days[row.day] = self.on(row.day).plus(row)
+            spend = Spend.of(row)
+            self._add_cell(row, spend)
+            self._add_day(row, spend)
+
+    def _add_cell(self, row: SpendRow, spend: Spend) -> None:
+        cell = (row.model, row.key_id, row.account, row.purpose)
+        self.total += spend
+        self.cells[cell] = self.cells.get(cell, NOTHING) + spend
+
+    def _add_day(self, row: SpendRow, spend: Spend) -> None:
+        self.days[row.day] = self.on(row.day) + spend
 
 
 Cell = tuple[str, str, Account, Purpose, str]

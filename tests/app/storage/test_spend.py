@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.storage import repository
 from app.storage.batch import Entry
@@ -76,18 +78,21 @@ def test_spend_equals_the_sum_of_the_stored_calls(entries: list[list[dict[str, o
         )
         await journal.close()
         stored = await repository.calls_of(engine, "inf-1")
-        rows = await repository.spend_by(engine, APART)
-        totals = {name: await repository.spend_by(engine, (name,)) for name in APART}
-        middle = await repository.spend_by(engine, ("day",), since="1970-01-02", until="1970-01-02")
+        async with AsyncSession(engine) as session:
+            rows = list(await session.exec(select(SpendRow)))
+        ledger = await repository.spend_ledger(engine)
+        middle = await repository.spend_ledger(engine, since="1970-01-02", until="1970-01-02")
         await engine.dispose()
         assert by_cell(rows) == expected(stored)
         assert len(stored) == sum(len(rows) for rows in entries)
         spent = math.fsum(call.cost_usd for call in stored)
-        for sums in totals.values():
-            assert math.fsum(row.usd for row in sums) == pytest.approx(spent)
-            assert sum(row.calls for row in sums) == journal.spend.total.calls == len(stored)
-        assert math.fsum(row.usd for row in middle) == pytest.approx(journal.spend.on("1970-01-02").total_usd)
-        assert journal.spend.total.total_usd == pytest.approx(spent)
+        for kept in (ledger, journal.spend):
+            assert kept.total.total_usd == pytest.approx(spent)
+            assert kept.total.calls == len(stored)
+            for sums in (kept.cells, kept.days):
+                assert math.fsum(each.total_usd for each in sums.values()) == pytest.approx(spent)
+        assert (ledger.cells.keys(), ledger.days.keys()) == (journal.spend.cells.keys(), journal.spend.days.keys())
+        assert middle.total.total_usd == pytest.approx(journal.spend.on("1970-01-02").total_usd)
         assert journal.spend.total.requests_usd + journal.spend.total.background_usd == pytest.approx(spent)
 
     with TemporaryDirectory() as folder:
@@ -95,23 +100,22 @@ def test_spend_equals_the_sum_of_the_stored_calls(entries: list[list[dict[str, o
 
 
 def test_the_parts_of_the_ledger_make_up_the_whole(call: Callable[..., CallRow]) -> None:
-    ledger = SpendLedger(
-        summed(
-            [
-                call(cost_usd=1.0),
-                call(cost_usd=2.0, purpose="judge"),
-                call(cost_usd=4.0, purpose="judge", account="background"),
-                call(cost_usd=8.0, purpose="quiz", account="background", explored_share=1.0),
-            ]
-        )
-    )
+    calls = [
+        call(cost_usd=1.0),
+        call(cost_usd=2.0, purpose="judge"),
+        call(cost_usd=4.0, purpose="judge", account="background"),
+        call(cost_usd=8.0, purpose="quiz", account="background", explored_share=1.0),
+    ]
+    ledger = SpendLedger()
+    ledger.add(summed(calls))
     spend = ledger.total
     assert (spend.requests_usd, spend.background_usd, spend.total_usd) == (3.0, 12.0, 15.0)
     assert (spend.exploration_usd, spend.judges_usd, spend.calls) == (8.0, 6.0, 4)
 
 
 def test_the_ledger_keeps_days_apart(call: Callable[..., CallRow]) -> None:
-    ledger = SpendLedger(summed([call(cost_usd=1.0, created_at=DAY_S - 1), call(cost_usd=2.0, created_at=DAY_S)]))
+    ledger = SpendLedger()
+    ledger.add(summed([call(cost_usd=1.0, created_at=DAY_S - 1), call(cost_usd=2.0, created_at=DAY_S)]))
     assert ledger.on("1970-01-01").total_usd == 1.0
     assert ledger.on("1970-01-02").total_usd == 2.0
     assert ledger.on("1970-01-03").total_usd == 0.0
