@@ -9,13 +9,16 @@ they cannot, only the answer that was served is ever rated: there an arm is trie
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from learner.types import BoolArray, FloatArray
+from learner.types import FloatArray
 
 TEMPERATURE = 0.004
+# Utility below the best one's by which an arm is still drawn as one of the best, and not to find out.
+NEAR = 4.0 * TEMPERATURE
 DAY_S = 86_400.0
 # Costs are known only after they were spent: this much of the caps is planned with.
 MARGIN = 0.9
@@ -61,17 +64,39 @@ def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatAr
     return mixed
 
 
-def confined(probabilities: FloatArray, allowed: BoolArray, best: int) -> FloatArray:
-    """Give the probability of all arms that must not be drawn to the best one, so that the others keep their floors.
+def barred_arms(
+    *, values: FloatArray, extra_usd: FloatArray, costs_usd: FloatArray, room_usd: float, most_usd: float
+) -> list[int]:
+    """Return the arms that must not be drawn: those that are not among the best, and for which there is no money.
+
+    Args:
+        values: Expected utility of each arm, shape (k,).
+        extra_usd: What a try of each costs, USD ≥ 0, shape (k,).
+        costs_usd: Expected cost of each, shape (k,).
+        room_usd: The most that one try may cost; negative where nothing may be tried.
+        most_usd: The most that a call may be expected to cost which is a try.
+    """
+    told = values.tolist()
+    near = max(told) - NEAR
+    each = zip(told, extra_usd.tolist(), costs_usd.tolist(), strict=True)
+    return [
+        i for i, (value, extra, cost) in enumerate(each)
+        if value < near and (CAUTION * extra > room_usd or cost > most_usd)
+    ]  # fmt: skip
+
+
+def confined(probabilities: FloatArray, barred: list[int], best: int) -> FloatArray:
+    """Give the probability of arms that must not be drawn to the best one, so that the others keep their floors.
 
     Args:
         probabilities: Shape (k,), summing to 1.
-        allowed: Which arms may be drawn, shape (k,).
+        barred: Arms that must not be drawn.
         best: One that may.
     """
-    if allowed.all():
+    if not barred:
         return probabilities
-    kept = np.where(allowed, probabilities, 0.0)
+    kept = probabilities.copy()
+    kept[barred] = 0.0
     kept[best] += 1.0 - kept.sum()
     return kept
 
@@ -132,7 +157,7 @@ def trial_floors(
     deviations: FloatArray,
     extra_usd: FloatArray,
     allowance_usd: float,
-    allowed: BoolArray | None = None,
+    barred: Sequence[int] = (),
 ) -> FloatArray:
     """Share exploration among arms as often as each may be the best; those that cost extra, as the allowance pays.
 
@@ -141,14 +166,13 @@ def trial_floors(
         deviations: Its standard deviation, shape (k,).
         extra_usd: What a try of each arm costs, USD ≥ 0, shape (k,); see `extra_usd`.
         allowance_usd: Expected extra cost allowed per request, USD ≥ 0.
-        allowed: Which arms may be tried, shape (k,); None for all.
+        barred: Arms that must not be tried.
 
     Returns:
         Floors, shape (k,), sum < 1; expected extra cost ≤ `allowance_usd`.
     """
     share = MOST_TRIALS * best_probabilities(utilities, deviations)
-    if allowed is not None:
-        share = np.where(allowed, share, 0.0)
+    share[list(barred)] = 0.0
     paid = min(1.0, allowance_usd / max(float(share @ extra_usd), LEAST_USD))
     floors: FloatArray = np.where(extra_usd > 0.0, paid * share, share)
     return floors

@@ -18,9 +18,10 @@ from learner.cost import CostView
 from learner.errors import FeatureMismatch
 from learner.estimators import logit, sigmoid
 from learner.exploration import (
-    CAUTION,
     LEAST_USD,
+    NEAR,
     TEMPERATURE,
+    barred_arms,
     confined,
     draw,
     extra_usd,
@@ -40,7 +41,6 @@ from learner.stacker import StackerView, opinions_in
 from learner.taxonomy import Taxonomy
 from learner.types import (
     ANSWERING,
-    BoolArray,
     Call,
     Context,
     Decision,
@@ -54,8 +54,6 @@ from learner.types import (
 LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
 TRIAL_FAILED = -1.0
-# Utility below the best one's by which an arm is still drawn as one of the best, and not to find out.
-NEAR = 4.0 * TEMPERATURE
 # Log-odds by which an answer is as good as known to be right or wrong.
 CERTAIN = 4.0
 
@@ -218,15 +216,17 @@ class View:
         values = first_values(prospects, kept)
         costs_usd = prospects.cost_usd[kept]
         extra = extra_usd(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_)
-        near = may_draw = values >= values.max() - NEAR
-        if limits.explore:
-            room_usd = max(self.room_usd - reserved_usd, 0.0)
-            may_draw = near | ((CAUTION * extra <= room_usd) & (costs_usd <= limits.explore_usd))
-        floors = self._floors(values, extra, belief, prospects, kept, limits, may_draw, reserved_usd)
+        # Who refuses exploration gets none of its draws, not even where it costs nothing.
+        room_usd = max(self.room_usd - reserved_usd, 0.0) if limits.explore else -1.0
+        barred = barred_arms(
+            values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
+        )
+        floors = self._floors(values, extra, belief, prospects, kept, limits, barred, reserved_usd)
         mixed = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
-        probabilities = confined(mixed, may_draw, int(values.argmax()))
+        probabilities = confined(mixed, barred, int(values.argmax()))
         drawn = draw(probabilities, rng)
-        scores, explored, quality = values.tolist(), not near[drawn], None
+        scores, quality = values.tolist(), None
+        explored = scores[drawn] < max(scores) - NEAR
         if explored:
             quality = given_up(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_, drawn=drawn)
         ids = [self.arms[i].id for i in kept]
@@ -264,7 +264,7 @@ class View:
         prospects: Prospects,
         kept: list[int],
         limits: Limits,
-        may_draw: BoolArray,
+        barred: list[int],
         reserved_usd: float,
     ) -> FloatArray:
         if not limits.explore or len(kept) < 2:
@@ -277,11 +277,12 @@ class View:
                 deviations=deviations,
                 extra_usd=extra,
                 allowance_usd=min(allowance_usd, self.request_usd),
-                allowed=may_draw,
+                barred=barred,
             )
+        deviations[barred] = 0.0
         return floors_for(
             extra_usd=cost - cost[int(values.argmax())],
-            uncertainty=np.where(may_draw, deviations, 0.0),
+            uncertainty=deviations,
             allowance_usd=min(allowance_usd, 0.02 * self.request_usd),
             most=0.05,
         )

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from learner.pool import Arm
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]

@@ -221,7 +221,8 @@ async def test_a_comparison_dearer_than_foreseen_overdraws_by_its_own_excess_and
         assert told["allowance_usd"] == 0.0
         assert told["caps"]["today_usd"] == pytest.approx(sum(call["cost_usd"] for call in calls))
         clock.now += DAY_S
-        await house.answered("What day is it?")
+        await house.answered("What day is it?", router={"explore": False})
+        await house.quiet()
         told = await house.get("/v1/admin/spend")
         assert told["exploration"]["caps"]["today_usd"] == 0.0
         assert told["exploration"]["allowance_usd"] == pytest.approx(MARGIN * cap_usd)

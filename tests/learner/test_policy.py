@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.errors import FeatureMismatch, NoEligibleArm
-from learner.exploration import CAUTION, Ledger
-from learner.policy import NEAR, Ask, Stop, View, stage_of
+from learner.exploration import CAUTION, NEAR, Ledger
+from learner.policy import Ask, Stop, View, stage_of
 from learner.quality import Belief, QualityView
 from learner.state import LearnerState
 from learner.types import Call, Limits, Parameters
