@@ -1,7 +1,7 @@
 """Work that no client waits for: comparisons that teach who is right, paid from the exploration allowance.
 
-After some requests, further models answer the same query in the background. What that costs is reserved before it is
-spent, so that requests running at the same time cannot overdraw the allowance together.
+After some requests, further models answer the same query in the background. What that is expected to cost is held
+(`app.exploring`) before it is spent, so that requests running at the same time cannot overdraw the allowance together.
 """
 
 import asyncio
@@ -48,7 +48,6 @@ class Background:
     rng: np.random.Generator
     clock: Callable[[], float]
     timeout_s: float
-    reserved_usd: float = 0.0
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -72,19 +71,18 @@ class Background:
         view = self.learning.view
         asked = [row.model for row in exchange.rows if row.purpose == "answer"]
         limits = replace(exchange.limits, unavailable=self.pool.unavailable())
-        arms = view.shadows(exchange.context, limits, asked, self.rng, reserved_usd=self.reserved_usd)
+        reserved_usd = self.learning.reserved_usd(exchange.at)
+        arms = view.shadows(exchange.context, limits, asked, self.rng, reserved_usd=reserved_usd)
         if arms:
             costs = view.cost.predict(exchange.context)
             expected = sum(float(costs[view.index(arm)]) for arm in arms)
-            self.reserved_usd += expected
-            self.keep(self._compare(exchange, arms, expected))
+            self.learning.exploring.hold("comparison", exchange.id, expected)
+            self.keep(self._compare(exchange, arms))
 
-    async def _compare(self, exchange: Exchange, arms: list[str], reserved_usd: float) -> None:
-        try:
-            rows = [row for row in await asyncio.gather(*(self._call(exchange, arm) for arm in arms)) if row]
-            await self.journal.append(Entry("comparison", exchange.id, self.clock(), {}, tuple(rows)))
-        finally:
-            self.reserved_usd -= reserved_usd
+    async def _compare(self, exchange: Exchange, arms: list[str]) -> None:
+        rows = await asyncio.gather(*(self._call(exchange, arm) for arm in arms))
+        self.learning.exploring.settle("comparison", exchange.id, sum(row.cost_usd for row in rows))
+        await self.journal.append(Entry("comparison", exchange.id, self.clock(), {}, tuple(rows)))
 
     async def _call(self, exchange: Exchange, arm: str) -> CallRow:
         endpoint = self.pool.endpoint(arm)

@@ -27,6 +27,7 @@ from app.savings_commands import show_savings
 from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
+from app.spend_commands import spend
 from app.storage import repository
 from app.storage.engine import database_url, hold, open_engine
 from app.storage.errors import StorageError
@@ -45,6 +46,7 @@ app.add_typer(policy_app, name="policy")
 policy_app.command("evaluate")(evaluate)
 app.add_typer(config_app, name="config")
 app.command("savings")(show_savings)
+app.command()(spend)
 
 T = TypeVar("T")
 

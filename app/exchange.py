@@ -79,6 +79,17 @@ class Exchange:
     limit_usd: float = math.inf
     composing_usd: float = 0.0
 
+    @property
+    def paid_by(self) -> str:
+        """The inference whose `cost_usd` this one's belongs to: a part's is its parent's."""
+        return self.parent_id or self.id
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration has added to what the request costs, parts included; comparisons are told of apart."""
+        own = sum(row.cost_usd * (row.explored_share or 0.0) for row in self.rows if row.purpose != "shadow")
+        return own + sum(part.explored_usd for part in self.parts)
+
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def succeeded(self, model: str, done: Completion, cost_usd: float, *, purpose: Purpose = "answer") -> CallRow:
@@ -90,6 +101,9 @@ class Exchange:
         row = self._row(model, step, purpose)
         row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
         row.latency_s = done.latency_s
+        if row.explored_share is not None and purpose == "answer":
+            # Only an answer gives up quality: a call that failed is not what the user gets.
+            row.explored_quality = self.decision.explored_quality
         row.answer_group = self._group(found)
         row.evidence = signals(
             done.text,
@@ -150,7 +164,7 @@ class Exchange:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
             account="background" if purpose == "shadow" else "request",
-            explored_share=self._explored_share(purpose), created_at=self.at,
+            explored_share=self._explored_share(purpose), key_id=self.key_id, created_at=self.at,
         )  # fmt: skip
 
     def _explored_share(self, purpose: Purpose) -> float | None:

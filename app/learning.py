@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.exploring import Exploring
 from app.replay import served_of, to_events
 from app.storage import repository
 from app.storage.batch import Entry
@@ -43,11 +44,13 @@ class Learning:
     Args:
         state: The state before any event of the log.
         engine: The database that holds the log.
+        exploring: What exploration under way may cost.
     """
 
-    def __init__(self, state: LearnerState, engine: AsyncEngine) -> None:
+    def __init__(self, state: LearnerState, engine: AsyncEngine, exploring: Exploring | None = None) -> None:
         self._state = state
         self._engine = engine
+        self.exploring = exploring or Exploring(state.ledger.max_usd_per_day, lambda _: 0.0)
         self._waiting: asyncio.Queue[tuple[int, Entry]] = asyncio.Queue()
         self._recent: OrderedDict[str, Logged] = OrderedDict()
         self._rated_early: set[str] = set()
@@ -101,6 +104,7 @@ class Learning:
             for seq, entry in slice_:
                 self._fold(await self._read(seq, entry))
             self.view = self._state.view()
+            self.exploring.learned(entry for _, entry in slice_)
             for _ in slice_:
                 self._waiting.task_done()
             await asyncio.sleep(0)
@@ -114,6 +118,10 @@ class Learning:
                 # The writer's boundary: whatever the driver raises, learning goes on when the database is back.
                 log.error("an event cannot be read; trying again", seq=seq, reason=f"{type(err).__name__}: {err}")
                 await asyncio.sleep(READ_AGAIN_S)
+
+    def reserved_usd(self, at: float) -> float:
+        """Return how much of the view's allowance is taken, for what will be booked at this time."""
+        return self.exploring.reserved_usd(self.view, at)
 
     async def settled(self) -> None:
         """Wait until everything committed so far is learned and published."""

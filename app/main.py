@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, dashboard, evaluate, feedback, health, keys, policies, savings
+from app.api import admin, chat, dashboard, evaluate, feedback, health, keys, policies, savings, spend
 from app.api.gate import Gate
 from app.errors import install_handlers
 from app.service import Service
@@ -30,8 +30,8 @@ def create_app(opened: Callable[[], AbstractAsyncContextManager[Service]]) -> Fa
     app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan)
     app.add_middleware(Gate, keys=lambda: app.state.service.keys)
     for part in (
-        chat.router, feedback.router, admin.router, keys.router, policies.router, evaluate.router, savings.router,
-        health.router, dashboard.router,
+        chat.router, feedback.router, admin.router, spend.router, keys.router, policies.router, evaluate.router,
+        savings.router, health.router, dashboard.router,
     ):  # fmt: skip
         app.include_router(part)
     install_handlers(app)

@@ -7,8 +7,8 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,15 +117,19 @@ class Router:
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
-        share = self.control_share if is_controllable(request) and not is_part else 0.0
-        limits = replace(limits_of(request, query, context.input_chars, down), account=key_id, control_share=share)
-        decision = self._decide(request.model, context, limits)
+        at = self.clock()
+        limits = replace(
+            limits_of(request, query, context.input_chars, down),
+            account=key_id, explore_usd=self.budgets.left_usd(key_id, at),
+            control_share=self.control_share if is_controllable(request) and not is_part else 0.0,
+        )  # fmt: skip
+        decision = self._decide(request.model, context, limits, at)
         if decision.control is not None:
             # It answers alone: no second model, no judge, no comparison, no probe.
             limits = replace(limits, depth=1, explore=False)
         exchange = Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
-            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
+            user=request.user or user, key_id=key_id, at=at, objective=self.objective(key_id),
             embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
             reference=view.references.find(query_seal, components_of(context)),
         )  # fmt: skip
@@ -144,16 +148,17 @@ class Router:
         else:
             exchange.composing_usd = exchange.decision.costs_usd.get(exchange.decision.arm, 0.0)
 
-    def _decide(self, model: str, context: Context, limits: Limits) -> Decision:
-        view = self.learning.view
+    def _decide(self, model: str, context: Context, limits: Limits, at: float) -> Decision:
+        view, reserved_usd = self.learning.view, self.learning.reserved_usd(at)
         if not is_routed(model):
             self.pool.entry(model)
             return pinned(model, view, context, view.price(limits))
         try:
-            return view.decide(context, limits, self.rng)
+            return view.decide(context, limits, self.rng, reserved_usd=reserved_usd)
         except NoEligibleArm as err:
             try:
-                return view.decide(context, replace(limits, unavailable=frozenset()), self.rng)
+                limits = replace(limits, unavailable=frozenset())
+                return view.decide(context, limits, self.rng, reserved_usd=reserved_usd)
             except NoEligibleArm:
                 kind: type[AppError] = BadRequest if view.arms else Unavailable
                 raise kind(f"{str(err).capitalize()}; change the router object, or the pool", param="router") from err
@@ -169,15 +174,29 @@ class Router:
         with self.charged(exchange):
             return await self._complete(exchange)
 
-    def charged(self, exchange: Exchange) -> AbstractContextManager[None]:
+    def hold(self, exchange: Exchange) -> None:
+        """Hold what a decision's exploration is expected to cost; to be called before anybody else can decide."""
+        if exchange.is_explored:
+            self.learning.exploring.hold("request", exchange.paid_by, exchange.decision.explored_usd)
+
+    def settle(self, exchange: Exchange) -> None:
+        """Hold what a request's exploration has really cost, until that is learned."""
+        self.learning.exploring.settle("request", exchange.id, exchange.explored_usd)
+
+    @contextmanager
+    def charged(self, exchange: Exchange) -> Iterator[None]:
         """Hold a request against its key's budget while it is under way, and charge it at its end.
 
         Raises:
             BudgetExceeded: on entering, where the budget is reached.
         """
-        return self.budgets.charged(
-            exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
-        )
+        try:
+            with self.budgets.charged(
+                exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
+            ):
+                yield
+        finally:
+            self.settle(exchange)
 
     async def _complete(self, exchange: Exchange) -> Completion:
         try:
@@ -234,6 +253,7 @@ class Router:
             request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id, is_part=True
         )
         part.parent_id = exchange.id
+        self.hold(part)
         return part
 
     async def answer_part(self, part: Exchange) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.background import Background
 from app.budgets import Budgets, period_start
 from app.evaluation import Evaluator
+from app.exploring import Exploring
 from app.feedback import Feedback
 from app.hearing import Hearing
 from app.jobs import Jobs
@@ -166,7 +167,8 @@ def _wire(
     timeout_s, keep_content = settings.timeouts.upstream_s, settings.storage.content
     comparisons, first_arm, probes = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(3))
     calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
-    learning = Learning(state, engine)
+    exploring = Exploring(settings.exploration.max_usd_per_day, lambda day: journal.spend.on(day).exploration_usd)
+    learning = Learning(state, engine, exploring)
     journal = Journal(engine, learning.take)
     pool = Pool(journal, environ)
     objectives = Objectives(journal)
@@ -175,7 +177,7 @@ def _wire(
     seals = Seals.open(environment.data_dir)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
-    hearing = Hearing(judging, learning, background, first_arm)
+    hearing = Hearing(judging, learning, first_arm)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
     router = Router(
         learning.features, learning, journal, pool, calling, hearing,

@@ -95,6 +95,6 @@ def with_control(decision: Decision, drawn_by: Sequence[Chance], rng: np.random.
         if left < 0.0:
             return replace(
                 decided, arm=chance.arm, propensity=probabilities[chance.arm], control=chance.control,
-                stage="explore", explored_share=0.0,
+                stage="explore", explored_share=0.0, explored_quality=None,
             )  # fmt: skip
     return decided

@@ -21,10 +21,14 @@ from learner.errors import FeatureMismatch
 from learner.estimators import logit, sigmoid
 from learner.exploration import (
     LEAST_USD,
+    NEAR,
     TEMPERATURE,
+    barred_arms,
+    confined,
     draw,
     extra_usd,
     floors_for,
+    given_up,
     mix_with_floor,
     shadow_arms,
     trial_floors,
@@ -37,7 +41,17 @@ from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
 from learner.references import ReferencesView
 from learner.stacker import StackerView, opinions_in
 from learner.taxonomy import Taxonomy
-from learner.types import ANSWERING, Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
+from learner.types import (
+    ANSWERING,
+    Call,
+    Context,
+    Decision,
+    FloatArray,
+    JudgeScore,
+    Limits,
+    Parameters,
+    Stage,
+)
 
 LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
@@ -116,7 +130,8 @@ class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
     `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's; likewise
-    `requests_usd` and `request_usd` what a request may cost on average.
+    `requests_usd` and `request_usd` what a request may cost on average. Exploration plans with `allowance_usd`, and
+    none of its draws costs more than `room_usd`.
     """
 
     arms: tuple[Arm, ...]
@@ -134,6 +149,7 @@ class View:
     lambdas: Mapping[str, float]
     upsides: FloatArray
     allowance_usd: float
+    room_usd: float
     request_usd: float
     requests_usd: Mapping[str, float]
     parameters: Parameters
@@ -184,8 +200,16 @@ class View:
             margin=self.parameters.margin,
         )
 
-    def decide(self, context: Context, limits: Limits, rng: np.random.Generator) -> Decision:
+    def decide(
+        self, context: Context, limits: Limits, rng: np.random.Generator, *, reserved_usd: float = 0.0
+    ) -> Decision:
         """Choose the first arm for a query.
+
+        Args:
+            context: Features of the query.
+            limits: The request's limits.
+            rng: Draws the arm.
+            reserved_usd: What exploration under way has reserved of the allowance.
 
         Raises:
             NoEligibleArm: the limits left no arm.
@@ -198,12 +222,21 @@ class View:
         prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
-        extra = extra_usd(values=values, costs_usd=prospects.cost_usd[kept], lambda_=prospects.lambda_)
-        floors = self._floors(values, extra, belief, prospects, kept, limits)
-        probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
+        costs_usd = prospects.cost_usd[kept]
+        extra = extra_usd(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_)
+        # Who refuses exploration gets none of its draws, not even where it costs nothing.
+        room_usd = max(self.room_usd - reserved_usd, 0.0) if limits.explore else -1.0
+        barred = barred_arms(
+            values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
+        )
+        floors = self._floors(values, extra, belief, prospects, kept, limits, barred, reserved_usd)
+        mixed = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
+        probabilities = confined(mixed, barred, int(values.argmax()))
         drawn = draw(probabilities, rng)
-        scores = values.tolist()
-        explored = scores[drawn] < max(scores) - 4 * TEMPERATURE
+        scores, quality = values.tolist(), None
+        explored = scores[drawn] < max(scores) - NEAR
+        if explored:
+            quality = given_up(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_, drawn=drawn)
         ids = [self.arms[i].id for i in kept]
         decision = Decision(
             arm=ids[drawn],
@@ -211,12 +244,13 @@ class View:
             propensity=float(probabilities[drawn]),
             scores=dict(zip(ids, scores, strict=True)),
             qualities=dict(zip(ids, belief.mean[kept].tolist(), strict=True)),
-            costs_usd=dict(zip(ids, prospects.cost_usd[kept].tolist(), strict=True)),
+            costs_usd=dict(zip(ids, costs_usd.tolist(), strict=True)),
             lambda_=prospects.lambda_,
             stage=stage_of(belief, explored),
-            explored_share=float(extra[drawn] / max(prospects.cost_usd[kept[drawn]], LEAST_USD)) if explored else None,
+            explored_share=float(extra[drawn] / max(costs_usd[drawn], LEAST_USD)) if explored else None,
             policy_version=self.parameters.name,
             category=self.taxonomy.names[int(context.categories.argmax())],
+            explored_quality=quality,
         )
         return with_control(decision, self._control_chances(prospects.cost_usd, kept, limits), rng)
 
@@ -245,21 +279,26 @@ class View:
         prospects: Prospects,
         kept: list[int],
         limits: Limits,
+        barred: list[int],
+        reserved_usd: float,
     ) -> FloatArray:
         if not limits.explore or len(kept) < 2:
             return np.zeros(len(kept))
+        allowance_usd = max(self.allowance_usd - reserved_usd, 0.0)
         cost, deviations = prospects.cost_usd[kept], np.sqrt(belief.variance[kept])
         if prospects.comparable < LEAST_COMPARABLE:
             return trial_floors(
                 utilities=belief.mean[kept] - prospects.lambda_ * cost,
                 deviations=deviations,
                 extra_usd=extra,
-                allowance_usd=min(self.allowance_usd, self.request_usd),
+                allowance_usd=min(allowance_usd, self.request_usd),
+                barred=barred,
             )
+        deviations[barred] = 0.0
         return floors_for(
             extra_usd=cost - cost[int(values.argmax())],
             uncertainty=deviations,
-            allowance_usd=min(self.allowance_usd, 0.02 * self.request_usd),
+            allowance_usd=min(allowance_usd, 0.02 * self.request_usd),
             most=0.05,
         )
 

@@ -406,6 +406,7 @@ class LearnerState:
             lambdas=self.accounts.lambdas,
             upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
+            room_usd=self.ledger.room_usd,
             request_usd=everybody.request_usd,
             requests_usd=self.accounts.requests_usd,
             parameters=self.parameters,

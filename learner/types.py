@@ -6,6 +6,7 @@ A `Query` becomes a `Context`; the policy turns it into a `Decision`; what happe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -61,8 +62,9 @@ class Context:
 class Limits:
     """What one request allows: hard filters in front of the learner, and its dial between quality and cost.
 
-    `account` names whose objective rules it; one without an objective of its own has everybody's. `control_share`, in
-    [0, 1], is the probability with which a control answers it.
+    `account` names whose objective rules it; one without an objective of its own has everybody's. `explore_usd` is the
+    most that a call may be expected to cost which is made to find something out. `control_share`, in [0, 1], is the
+    probability with which a control answers it.
     """
 
     allow: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ class Limits:
     min_quality: float | None = None
     depth: int | None = None
     explore: bool = True
+    explore_usd: float = math.inf
     price_factor: float = 1.0
     unavailable: frozenset[str] = frozenset()
     account: str | None = None
@@ -110,9 +113,9 @@ class Decision:
     `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
     `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
-    nothing. `panel` names the arms that are asked at once, `arm` first; it is empty where arms are asked one after the
-    other. `control` says as which control the arm was drawn to answer alone, `control_chances` with which probability
-    the request became each.
+    nothing. `explored_quality`, in [0, 1], is the quality that it is believed to give up. `panel` names the arms that
+    are asked at once, `arm` first; it is empty where arms are asked one after the other. `control` says as which
+    control the arm was drawn to answer alone, `control_chances` with which probability the request became each.
     """
 
     arm: str
@@ -129,6 +132,12 @@ class Decision:
     panel: tuple[str, ...] = ()
     control: Control | None = None
     control_chances: Mapping[Control, float] = field(default_factory=dict)
+    explored_quality: float | None = None
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration is expected to add to the bill of the first call."""
+        return self.costs_usd.get(self.arm, 0.0) * (self.explored_share or 0.0)
 
     @property
     def explored(self) -> bool:

@@ -1,4 +1,4 @@
-"""`/v1/admin/…`: the pool, what was learned, what was spent, the objective and the jobs."""
+"""`/v1/admin/…`: the pool, what was learned, the objective and the jobs."""
 
 from typing import Any
 
@@ -65,24 +65,6 @@ async def show_learner(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
     await service.learning.settled()
     counted = await repository.count_feedback(service.engine)
     return {"state": "on", "feedback_events": counted} | service.learning.report()
-
-
-@router.get("/spend")
-async def show_spend(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
-    """Show what was spent, in all and by model: requests plus background is the total."""
-    total = service.journal.spend.total
-    rows = await repository.spend_totals(service.engine)
-    return {
-        "total_usd": total.total_usd,
-        "requests_usd": total.requests_usd,
-        "background_usd": total.background_usd,
-        "exploration_usd": total.exploration_usd,
-        "judges_usd": total.judges_usd,
-        "calls": total.calls,
-        "rows": [
-            {"model": r.model, "account": r.account, "purpose": r.purpose, "usd": r.usd, "calls": r.calls} for r in rows
-        ],
-    }
 
 
 @router.get("/objective")

@@ -45,6 +45,7 @@ async def create_completion(http: Request) -> Response:
         exchange = service.router.begin(request, body, user=request.user, key_id=key)
         if request.router.dry_run:
             return JSONResponse(described(exchange), headers=headers_of(exchange))
+        service.router.hold(exchange)
         if request.stream:
             return await stream(http, exchange, service)
         done = await while_connected(http, service.router.complete(exchange))
@@ -69,6 +70,8 @@ async def stream(http: Request, exchange: Exchange, service: Service) -> Respons
         pieces = await while_connected(http, passing.open())
         return StreamingResponse(pieces, media_type=EVENT_STREAM, headers=headers_of(exchange))
     answer = service.background.keep(service.router.complete(exchange))
+    # Also where it is cancelled before it has begun.
+    answer.add_done_callback(lambda _: service.router.settle(exchange))
     # Most answers stand within seconds: then headers tell all, and an error is an ordinary response.
     try:
         await while_connected(http, asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S))

@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 
 from app.storage.spend import summed
 from app.storage.tables import (
+    SUMMED,
     CallRow,
     DecisionRow,
     EventKind,
@@ -55,6 +56,7 @@ class Batch:
         self.logged: list[tuple[int, Entry]] = []
         self.spend: list[SpendRow] = []
         self._calls: list[CallRow] = []
+        self._requests: list[DecisionRow] = []
         self._rows: dict[type[SQLModel], list[dict[str, Any]]] = defaultdict(list)
 
     def add(self, entry: Entry) -> int | None:
@@ -65,6 +67,8 @@ class Batch:
                 row.event_seq = seq
             if isinstance(row, CallRow):
                 self._calls.append(row)
+            elif entry.kind == "request" and isinstance(row, DecisionRow) and row.parent_id is None:
+                self._requests.append(row)
             self.add_row(row)
         return seq
 
@@ -83,7 +87,7 @@ class Batch:
 
     def write(self, connection: Connection) -> None:
         """Write everything through a connection that is in a transaction; the caller commits."""
-        self.spend = summed(self._calls)
+        self.spend = summed(self._calls, self._requests)
         for row in self.spend:
             self.add_row(row)
         cursor = connection.connection.cursor()
@@ -147,7 +151,7 @@ def _statement(table: type[SQLModel], dialect: str) -> Insert:
     if table in REPLACED:
         changes = {name: insert.excluded[name] for name in _columns(table)}
     elif table is SpendRow:
-        changes = {name: target.c[name] + insert.excluded[name] for name in ("usd", "explored_usd", "calls")}
+        changes = {name: target.c[name] + insert.excluded[name] for name in SUMMED}
     else:
         return insert
     return insert.on_conflict_do_update(index_elements=target.primary_key, set_=changes)

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, case
 from sqlalchemy import select as select_columns
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel, col, delete, func, null, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.storage.spend import SpendLedger
 from app.storage.tables import (
-    Account,
+    APART,
+    SUMMED,
     CallRow,
     DecisionRow,
     EventKind,
@@ -26,7 +28,6 @@ from app.storage.tables import (
     JudgeScoreRow,
     KeyRow,
     ModelRow,
-    Purpose,
     RecordedRow,
     SnapshotRow,
     SpendRow,
@@ -62,18 +63,6 @@ class Logged:
     feedback: FeedbackRow | None = None
     early: tuple[FeedbackRow, ...] = ()
     recorded: tuple[RecordedRow, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SpendTotal:
-    """The sum of all calls of one model, account and purpose, in USD."""
-
-    model: str
-    account: Account
-    purpose: Purpose
-    usd: float
-    explored_usd: float
-    calls: int
 
 
 async def get_decision(engine: AsyncEngine, inference_id: str) -> DecisionRow | None:
@@ -277,19 +266,31 @@ def _kept(seqs: Sequence[int]) -> set[int]:
     return {*seqs[:SNAPSHOTS_KEPT], *list(anchors.values())[:ANCHORS_KEPT]}
 
 
-async def spend_totals(engine: AsyncEngine) -> list[SpendTotal]:
-    """Return the spend by model, account and purpose."""
-    groups = (col(SpendRow.model), col(SpendRow.account), col(SpendRow.purpose))
-    sums = (func.sum(SpendRow.usd), func.sum(SpendRow.explored_usd), func.sum(SpendRow.calls))
+async def spend_ledger(engine: AsyncEngine, *, since: str | None = None, until: str | None = None) -> SpendLedger:
+    """Return the spend of some days, by whose it is and by day.
+
+    Args:
+        engine: The engine of the database.
+        since: The first day that counts, `YYYY-MM-DD`; all where it is None.
+        until: The last day that counts.
+    """
+    day = col(SpendRow.day)
+    days = [*([day >= since] if since else []), *([day <= until] if until else [])]
     async with engine.connect() as connection:
-        rows = await connection.execute(select_columns(*groups, *sums).group_by(*groups).order_by(*groups))
-    return [SpendTotal(*row) for row in rows]
+        whose = await _spend_by(connection, ("model", "key_id", "account", "purpose"), days)
+        when = await _spend_by(connection, ("day", "account", "purpose"), days)
+    return SpendLedger(whose, when)
 
 
-async def spend_by_day(engine: AsyncEngine) -> list[SpendRow]:
-    """Return the spend by day, model, account and purpose, earliest day first."""
-    async with AsyncSession(engine) as session:
-        return list(await session.exec(select(SpendRow).order_by(SpendRow.day, SpendRow.model)))
+async def _spend_by(
+    connection: AsyncConnection, columns: Sequence[str], days: Sequence[ColumnElement[bool]]
+) -> list[SpendRow]:
+    """Sum the spend by some of the columns that tell its rows apart; the others are empty."""
+    groups = [getattr(SpendRow, name) for name in columns]
+    sums = [func.sum(getattr(SpendRow, name)).label(name) for name in SUMMED]
+    found = await connection.execute(select_columns(*groups, *sums).where(*days).group_by(*groups))
+    blank = dict.fromkeys(APART, "")
+    return [SpendRow(**(blank | dict(row._mapping))) for row in found]
 
 
 async def delete_content_before(engine: AsyncEngine, at: float) -> None:

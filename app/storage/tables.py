@@ -102,8 +102,9 @@ class CallRow(Row, table=True):
     """Keep one upstream request: what it was for, how it ended, what it cost.
 
     Calls of one inference with the same `answer_group` gave the same answer; `seal` is a keyed hash of it. `account` is
-    `request` for what stands in a response's `usage.cost`, `background` for all else. `evidence` names the signals of
-    the answer.
+    `request` for what stands in a response's `usage.cost`, `background` for all else; `key_id` is that of the request
+    that caused it, whoever pays. `explored_share` of its cost is exploration's, and `explored_quality` what exploration
+    is believed to have given up by it. `evidence` names the signals of the answer.
     """
 
     __tablename__ = "calls"
@@ -123,6 +124,8 @@ class CallRow(Row, table=True):
     answer_group: int | None = None
     account: Account = Field(sa_type=String)
     explored_share: float | None = None
+    explored_quality: float | None = None
+    key_id: str | None = None
     evidence: dict[str, float] = Field(default={}, sa_type=JSON)
     seal: str | None = None
     created_at: float
@@ -258,7 +261,11 @@ class SnapshotRow(Row, table=True):
 
 
 class SpendRow(Row, table=True):
-    """Keep the sum of the calls of one day (UTC, `YYYY-MM-DD`), model, account and purpose."""
+    """Keep the sum of the calls of one day (UTC, `YYYY-MM-DD`), model, account, purpose and key.
+
+    `key_id` is empty where no key caused them, or none was noted yet. `requests` counts whole requests by the model
+    that answered them, or was to, among the answers.
+    """
 
     __tablename__ = "spend"
 
@@ -266,6 +273,14 @@ class SpendRow(Row, table=True):
     model: str = Field(primary_key=True)
     account: Account = Field(sa_type=String, primary_key=True)
     purpose: Purpose = Field(sa_type=String, primary_key=True)
-    usd: float
-    explored_usd: float
-    calls: int
+    key_id: str = Field(primary_key=True)
+    usd: float = 0.0
+    explored_usd: float = 0.0
+    explored_quality: float = 0.0
+    calls: int = 0
+    requests: int = 0
+
+
+APART = ("day", "model", "account", "purpose", "key_id")
+SUMMED = ("usd", "explored_usd", "explored_quality", "calls", "requests")
+"""The columns that tell the rows of the spend apart, and those that are sums."""

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.storage import repository, windows
 from app.storage.batch import Entry
 from app.storage.journal import Journal
+from app.storage.spend import Spend
 from app.storage.tables import FeedbackRow, ModelRow, RecordedRow, SnapshotRow
 
 Make = Callable[..., Any]
@@ -17,7 +18,7 @@ async def test_what_is_not_there_is_none_or_empty(engine: AsyncEngine) -> None:
     assert await repository.latest_snapshot(engine) is None
     assert await repository.events_after(engine, 0, 10) == []
     assert await repository.last_seq(engine) == 0
-    assert await repository.spend_totals(engine) == []
+    assert (await repository.spend_ledger(engine)).total == Spend()
 
 
 async def test_a_request_is_replayed_with_its_decision_calls_and_scores(
