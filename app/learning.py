@@ -31,6 +31,7 @@ SLICE = 4
 REMEMBERED = 5_000
 CHUNK = 1_000
 READ_AGAIN_S = 1.0
+LEARNED_AGAIN_S = 0.002
 STOP_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ class Learning:
         self._rated_early: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
+        self.published = 0
         self.view: View = state.view()
 
     async def recover(self) -> int:
@@ -105,7 +107,7 @@ class Learning:
                 slice_.append(self._waiting.get_nowait())
             for seq, entry in slice_:
                 self._fold(await self._read(seq, entry))
-            self.view = self._state.view()
+            self.view, self.published = self._state.view(), self.seq
             for _ in slice_:
                 self._waiting.task_done()
             await asyncio.sleep(0)
@@ -119,6 +121,11 @@ class Learning:
                 # The writer's boundary: whatever the driver raises, learning goes on when the database is back.
                 log.error("an event cannot be read; trying again", seq=seq, reason=f"{type(err).__name__}: {err}")
                 await asyncio.sleep(READ_AGAIN_S)
+
+    async def learned(self, seq: int) -> None:
+        """Wait until an event is learned and published, whatever else waits to be."""
+        while self.published < seq:
+            await asyncio.sleep(LEARNED_AGAIN_S)
 
     async def settled(self) -> None:
         """Wait until everything committed so far is learned and published."""

@@ -7,8 +7,8 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from app.learning import Learning
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
+from app.quizzing import Quizzing
 from app.requests import input_chars, is_routed, limits_of, query_of, refuse_impossible, upstream_body
 from app.schemas.base import EPISODE
 from app.schemas.chat import ChatRequest
@@ -52,6 +53,7 @@ class Router:
         judging: The judges that call upstreams.
         background: Comparisons that no client waits for.
         probing: Probes, likewise.
+        quizzing: Quizzes of new models, likewise.
         rng: Draws the first arm; the propensity is stored.
         clock: Seconds since 1970.
         timeout_s: Seconds for one upstream call.
@@ -70,6 +72,7 @@ class Router:
     hearing: Hearing
     background: Background
     probing: Probing
+    quizzing: Quizzing
     rng: np.random.Generator
     clock: Callable[[], float]
     timeout_s: float
@@ -147,15 +150,20 @@ class Router:
         with self.charged(exchange):
             return await self._complete(exchange)
 
-    def charged(self, exchange: Exchange) -> AbstractContextManager[None]:
-        """Hold a request against its key's budget while it is under way, and charge it at its end.
+    @contextmanager
+    def charged(self, exchange: Exchange) -> Iterator[None]:
+        """Count a request, and hold it against its key's budget, while it is under way; charge it at its end.
 
         Raises:
             BudgetExceeded: on entering, where the budget is reached.
         """
-        return self.budgets.charged(
-            exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
-        )
+        with (
+            self.background.requests.request(),
+            self.budgets.charged(
+                exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
+            ),
+        ):
+            yield
 
     async def _complete(self, exchange: Exchange) -> Completion:
         try:
@@ -178,6 +186,7 @@ class Router:
 
     def afterwards(self, exchange: Exchange) -> None:
         """Start what may be learned from an answer in the background, now that it is on its way."""
+        self.quizzing.take(exchange)
         self.background.compare(exchange)
         self.probing.draw(exchange)
 

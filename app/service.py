@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.background import Background
 from app.budgets import Budgets, period_start
+from app.draining import Draining
 from app.feedback import Feedback
 from app.hearing import Hearing
 from app.jobs import Jobs
@@ -28,6 +29,7 @@ from app.probing import Probing
 from app.providers.base import Provider
 from app.providers.fake import FakeProvider
 from app.providers.openai_compatible import OpenAICompatibleProvider
+from app.quizzing import Quizzing
 from app.registry import Registry
 from app.routing import Router
 from app.seals import Seals
@@ -40,6 +42,7 @@ from app.storage.migrate import migrate
 from app.telemetry import Metrics
 from learner.embedding import Embedder, HashEmbedding, StaticEmbedding, distil, is_complete
 from learner.features import Features
+from learner.promise import Caps
 from learner.seeds import SEEDS
 from learner.state import LearnerState
 
@@ -64,6 +67,7 @@ class Service:
     background: Background
     keys: Keys
     budgets: Budgets
+    draining: Draining
     embedding: str
 
 
@@ -169,9 +173,11 @@ def _wire(
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
     hearing = Hearing(judging, learning, background, first_arm)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
+    caps = Caps(settings.exploration.max_share, settings.exploration.max_usd_per_day)
+    quizzing = Quizzing(background, caps, time.time)
     router = Router(
         learning.features, learning, journal, pool, calling, hearing,
-        background, probing, first_arm, time.time, timeout_s, keep_content,
+        background, probing, quizzing, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
     )  # fmt: skip
     given = settings.feedback
@@ -183,7 +189,7 @@ def _wire(
         settings, environment, engine, journal, learning, pool, router,
         feedback, objectives,
         Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        keys, budgets, learning.features.version,
+        keys, budgets, Draining(pool, learning, background, time.time), learning.features.version,
     )  # fmt: skip
 
 

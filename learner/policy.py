@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from learner.arrivals import Arrival
 from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
@@ -134,6 +135,7 @@ class View:
     request_usd: float
     parameters: Parameters
     references: ReferencesView
+    arrivals: Mapping[str, Arrival] = field(default_factory=dict)
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
+from learner.arrivals import Arrivals
 from learner.budget import LAMBDA_MIN, Controller, clip_lambda
 from learner.cascade import Answers, Prospects
 from learner.channel import Rates
@@ -77,6 +78,7 @@ class LearnerState:
     arms: list[Arm] = field(default_factory=list)
     lessons: Lessons = field(default_factory=Lessons)
     references: References = field(default_factory=References)
+    arrivals: Arrivals = field(default_factory=Arrivals)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -119,8 +121,8 @@ class LearnerState:
             InvalidObservation: the event names an unknown arm or a value out of range; the state is unchanged.
         """
         match event:
-            case PoolChanged(arm):
-                self._set_arm(arm)
+            case PoolChanged(arm, arrives):
+                self._set_arm(arm, at_s if arrives else None)
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
             case ParametersChanged(parameters):
@@ -138,7 +140,9 @@ class LearnerState:
 
     # -- the operator's events ----------------------------------------------------------------------------------
 
-    def _set_arm(self, arm: Arm) -> None:
+    def _set_arm(self, arm: Arm, arrived_s: float | None) -> None:
+        if arrived_s is not None:
+            self.arrivals.arrive(arm.id, arrived_s, request=self.requests, explored_usd=self.ledger.explored_usd)
         index = self._positions.get(arm.id, len(self.arms))
         if index < len(self.arms):
             self._patch_arm(index, arm)
@@ -157,7 +161,7 @@ class LearnerState:
         before = self._lambdas_on_curve() if known.prices != arm.prices else {}
         # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
         keeps = arm.state == "registered" and known.state in SERVING
-        self.arms[index] = replace(arm, state=known.state) if keeps else arm
+        self.arms[index] = replace(arm, state=known.state, reason=known.reason) if keeps else arm
         self._tell_arm(index)
         self._view = None
         after = self._lambdas_on_curve() if before else {}
@@ -238,6 +242,8 @@ class LearnerState:
                 note(self.stated, event.context, is_so=call.states_answer)
         if event.is_request:
             self._count(event)
+        if self.arrivals.follow(event, self.requests, self.shares, self.arms):
+            self._look_around()
 
     def _served_quality(self, event: Served) -> float:
         """Believed quality of the answer; only a quality floor has to know it."""
@@ -436,4 +442,5 @@ class LearnerState:
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
             references=self.references.view(),
+            arrivals=self.arrivals.known,
         )
