@@ -1,8 +1,9 @@
 """The life of an arm: registered → exploring → active, or parked; draining and retired are the operator's words.
 
-An arm explores until the evidence on it is worth `ENOUGH` observations. It is parked where even the upper end of its
-interval is worth less than another arm's lower end at no higher price: it keeps its history, costs nothing, and is
-looked at again when the other arm fades or prices change. Why its state is what it is stands beside it in words.
+An arm explores until what is known of it is worth `ENOUGH` observations. It is parked where even the upper end of its
+interval lies below an active arm's lower end at no higher price, and its prior alone does not say so: it keeps its
+history, costs nothing, and is looked at again when the other arm fades or prices change. Why its state is what it is
+stands beside it in words.
 """
 
 from __future__ import annotations
@@ -11,21 +12,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from learner.pool import Arm, ArmState
-from learner.quality import interval
+from learner.quality import interval, prior_count
 from learner.types import FloatArray
 
 ENOUGH = 25.0
+LEAST_SEEN = 8.0
 JUDGED: frozenset[ArmState] = frozenset({"registered", "exploring", "active", "parked"})
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An arm as the evidence shows it: the interval of its quality, and the mean cost of its calls in USD."""
+    """An arm as the evidence shows it.
+
+    Args:
+        id: The arm.
+        low: Lower end of the interval of its quality.
+        high: Upper end.
+        count: Observations behind it, the prior's among them.
+        seen: Those that were made.
+        cost_usd: Mean cost of a call.
+    """
 
     id: str
     low: float
     high: float
     count: float
+    seen: float
     cost_usd: float
 
     def beats(self, other: Standing) -> bool:
@@ -46,7 +58,7 @@ def next_states(arms: Sequence[Arm], means: FloatArray, counts: FloatArray, cost
         costs_usd: Mean cost of a call, shape (m,).
     """
     told = zip(arms, means.tolist(), counts.tolist(), costs_usd.tolist(), strict=True)
-    standings = [Standing(arm.id, *interval(q, n), n, usd) for arm, q, n, usd in told]
+    standings = [Standing(arm.id, *interval(q, n), n, n - prior_count(arm), usd) for arm, q, n, usd in told]
     paired = list(zip(arms, standings, strict=True))
     rivals = [each for arm, each in paired if arm.is_routable and arm.state == "active"]
     return [_judged(arm, each, rivals) for arm, each in paired]
@@ -67,12 +79,11 @@ def verdict(state: ArmState, standing: Standing, rivals: Sequence[Standing]) -> 
         standing: What is known of it.
         rivals: What is known of the active arms.
     """
-    found = f"its quality is {standing} by {standing.count:.0f} observations"
-    if standing.count < ENOUGH:
-        state = "exploring" if state == "registered" else state
-        return state, f"{found}, its prior among them; {ENOUGH:.0f} are enough for a verdict"
+    found = f"its quality is {standing} by {standing.count:.0f} observations, its prior among them"
     better = [rival for rival in rivals if rival.beats(standing)]
-    if better:
+    if better and standing.seen >= LEAST_SEEN:
         best = max(better, key=lambda rival: (rival.low, -rival.cost_usd, rival.id))
         return "parked", f"{found}; {best.id} is better at no higher price: {best}"
+    if standing.count < ENOUGH:
+        return "exploring" if state == "registered" else state, f"{found}; {ENOUGH:.0f} are enough for a verdict"
     return "active", f"{found}; no model is better for certain at no higher price"

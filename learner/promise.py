@@ -75,7 +75,7 @@ def promised(view: View, arm_id: str, recent: Sequence[Context], caps: Caps) -> 
     if waiting is not None and chance < HOPELESS:
         waiting, reason = (
             None,
-            f"by its prior and its price it would be the best for {chance:.1%} of the recent queries",
+            f"as believed now it would be the most useful for {chance:.1%} of the recent queries",
         )
     queries = None if waiting is None else math.ceil(waiting + _requests_to_show(fair))
     return Promise(size, left, left * usd, fair, queries, reason)

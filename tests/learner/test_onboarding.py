@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from learner.onboarding import ENOUGH, next_states
+from learner.onboarding import ENOUGH, LEAST_SEEN, next_states
 from learner.pool import ArmState
-from learner.quality import interval
+from learner.quality import ARM_PRIOR_COUNT, STATED_PRIOR_COUNT, interval
 from tests.learner.conftest import arm
 
 MEANS, COUNTS, COSTS = np.array([0.9, 0.4]), np.array([100.0, 100.0]), np.array([1.0, 2.0])
@@ -28,6 +28,17 @@ def test_a_new_arm_explores_until_there_is_enough_evidence() -> None:
 def test_an_arm_that_is_beaten_at_no_lower_price_is_parked() -> None:
     assert states("active", "active", [0.9, 0.4], [100, 100], [1, 2]) == ["active", "parked"]
     assert states("active", "exploring", [0.9, 0.4], [100, 100], [1, 1]) == ["active", "parked"]
+
+
+def test_an_arm_is_parked_as_soon_as_it_is_beaten_and_not_by_its_prior_alone() -> None:
+    assert states("active", "exploring", [0.9, 0.2], [300, ARM_PRIOR_COUNT + LEAST_SEEN], [1, 1]) == [
+        "active",
+        "parked",
+    ]
+    stated = [arm("a", state="active"), arm("b", state="exploring", prior_quality=0.2)]
+    counts = np.array([300.0, STATED_PRIOR_COUNT + LEAST_SEEN - 1.0])
+    assert next_states(stated, np.array([0.9, 0.2]), counts, np.ones(2))[1].state == "active"
+    assert next_states(stated, np.array([0.9, 0.2]), counts + 1.0, np.ones(2))[1].state == "parked"
 
 
 def test_a_worse_arm_stays_while_it_is_cheaper() -> None:

@@ -55,7 +55,7 @@ def test_an_allowance_that_pays_for_the_quiz_leaves_only_the_time_that_a_share_n
         (view("new"), RECENT, Caps(0.1, 1e-9), "max_usd_per_day"),
         (view("new", objective=Objective("quality")), RECENT, CAPS, "nothing is known yet"),
         (view("new", is_routable=False), RECENT, CAPS, "not routable"),
-        (view("new", prior_quality=0.01), RECENT, CAPS, "by its prior"),
+        (view("new", prior_quality=0.01), RECENT, CAPS, "as believed now"),
     ],
 )
 def test_where_nothing_can_be_said_the_reason_is(known: View, recent: list[object], caps: Caps, words: str) -> None:
