@@ -159,7 +159,7 @@ class Quizzing:
     def _choose_soon(self, quiz: Quiz) -> None:
         is_news = self.sample.taken - quiz.chosen_at >= CHOOSE_EVERY
         if not quiz.queue and not quiz.is_choosing and is_news:
-            quiz.is_choosing = True
+            quiz.is_choosing, quiz.chosen_at = True, self.sample.taken
             self.background.keep(self._choose(quiz))
 
     async def _choose(self, quiz: Quiz) -> None:
@@ -168,11 +168,11 @@ class Quizzing:
             questions = await self._questions(quiz)
             asked = list(quiz.asked.values())
             quiz.queue = pick(questions, asked=asked, most=MOST_AT_ONCE, budget_usd=self.caps.max_usd_per_day)
-            # Where nothing is left to ask, the next requests may bring something.
-            quiz.chosen_at = 0 if quiz.queue else self.sample.taken
         finally:
             quiz.is_choosing = False
         if quiz.queue:
+            # Only where there was nothing to ask is it worth waiting for further requests before the next choice.
+            quiz.chosen_at = 0
             self.look()
 
     async def _questions(self, quiz: Quiz) -> list[Question]:

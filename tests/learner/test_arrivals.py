@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from learner.arrivals import LOOK_AGAIN_EVERY, LOOK_AGAIN_SIZE, QUIZ_LEAST, QUIZ_SIZE, Arrival, fair_share, looked
+from learner.pool import ArmState
 from learner.snapshot import dump, load
 from learner.state import LearnerState
 from learner.types import Call, PoolChanged
@@ -57,7 +58,8 @@ def test_comparisons_and_exploring_requests_are_kept_apart_from_the_quiz() -> No
     learner.apply(served(called("new", 0, 0, explored_share=0.25, cost_usd=4e-4), name="live"), NOON_S)
     learner.apply(served(called("new", 0, 0, cost_usd=9e-4), name="plain"), NOON_S)
     arrival = of(learner)
-    assert (arrival.quiz_usd, arrival.shadow_usd) == (0.0, pytest.approx(1e-4))
+    assert arrival.quiz_usd == 0.0
+    assert arrival.shadow_usd == pytest.approx(1e-4)
     assert arrival.live_usd == pytest.approx(1e-4)
     assert arrival.asked == 0
 
@@ -95,10 +97,10 @@ def test_only_arms_in_service_share() -> None:
     ],
 )
 def test_a_quiz_ends_when_all_is_asked_or_the_verdict_is_clear(
-    changes: dict[str, int], state: str, is_over: bool
+    changes: dict[str, int], state: ArmState, is_over: bool
 ) -> None:
     arrival = replace(Arrival(0.0, 0, 0.0), **changes)  # type: ignore[arg-type]  # any field of an arrival
-    assert arrival.is_over(state) is is_over  # type: ignore[arg-type]  # each is a state
+    assert arrival.is_over(state) is is_over
 
 
 def test_a_parked_arm_is_asked_a_few_questions_more_after_a_while_again_and_again() -> None:
@@ -135,10 +137,11 @@ def test_a_patch_keeps_state_reason_and_arrival() -> None:
 
 def test_the_pool_is_looked_at_after_every_five_answers_of_a_quiz() -> None:
     learner = arrived()
-    quizzed(learner, 4)
-    assert learner.arms[3].state == "registered"
-    quizzed(learner, 1)
-    assert learner.arms[3].state == "exploring"
+    states = []
+    for _ in range(5):
+        quizzed(learner, 1)
+        states.append(learner.arms[3].state)
+    assert states == [*["registered"] * 4, "exploring"]
 
 
 def test_arrivals_and_reasons_survive_a_snapshot() -> None:
