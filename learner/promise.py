@@ -11,7 +11,7 @@ import numpy as np
 from learner.arrivals import Arrival, fair_share
 from learner.exploration import LEAST_USD, MARGIN, best_probabilities
 from learner.policy import View
-from learner.pool import serving
+from learner.pool import SERVING, Arm, serving
 from learner.types import Context, Limits
 
 # The recent share forgets by this factor with every request.
@@ -62,10 +62,8 @@ def promised(view: View, arm_id: str, recent: Sequence[Context], caps: Caps) -> 
     arm, fair = view.arms[index], fair_share(view.arms)
     size = arrival.size if arrival is not None else 0
     left = size - arrival.asked if arrival is not None and not arrival.is_over(arm.state) else 0
-    if not arm.is_routable:
-        return Promise(
-            0, 0, 0.0, fair, None, "it is not routable: no request is routed to it, so that it needs no quiz"
-        )
+    if (nothing := _nothing_promised(arm, arrival)) is not None:
+        return Promise(size * arm.is_routable, left * arm.is_routable, 0.0, fair, None, nothing)
     contexts = recent[-MOST_CONTEXTS:]
     if not contexts:
         return Promise(size, left, None, fair, None, "no recent query is known whose answers can be compared")
@@ -79,6 +77,17 @@ def promised(view: View, arm_id: str, recent: Sequence[Context], caps: Caps) -> 
         )
     queries = None if waiting is None else math.ceil(waiting + _requests_to_show(fair))
     return Promise(size, left, left * usd, fair, queries, reason)
+
+
+def _nothing_promised(arm: Arm, arrival: Arrival | None) -> str | None:
+    """Say why there is nothing to promise to an arm; None where there is."""
+    if not arm.is_routable:
+        return "it is not routable: no request is routed to it, and it needs no quiz"
+    if arm.state not in SERVING:
+        return f"it is {arm.state}"
+    if arrival is None:
+        return "it was in the first pool, whose models are compared with each other"
+    return "it has had its fair share" if arrival.fair_after is not None else None
 
 
 def _requests_to_pay(view: View, quiz_usd: float, usd: float, caps: Caps) -> tuple[float | None, str]:

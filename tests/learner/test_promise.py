@@ -65,7 +65,19 @@ def test_where_nothing_can_be_said_the_reason_is(known: View, recent: list[objec
 
 
 def test_one_of_the_first_pool_has_no_quiz() -> None:
-    assert promised(view("new"), "small", RECENT, CAPS).questions == 0
+    promise = promised(view("new"), "small", RECENT, CAPS)
+    assert (promise.questions, promise.queries_to_fair_share) == (0, None)
+    assert "first pool" in promise.reason
+
+
+def test_nothing_is_promised_to_an_arm_that_leaves_or_has_its_share() -> None:
+    learner = state(objective=BUDGET)
+    learner.apply(PoolChanged(arm("new", 0.1), arrives=True), NOON_S)
+    for i in range(40):
+        learner.apply(served(called("new", 0, 0), name=f"q{i}"), NOON_S)
+    assert "had its fair share" in promised(learner.view(), "new", RECENT, CAPS).reason
+    learner.apply(PoolChanged(arm("new", 0.1, state="draining")), NOON_S)
+    assert promised(learner.view(), "new", RECENT, CAPS).reason == "it is draining"
 
 
 def test_what_was_asked_need_not_be_paid_again() -> None:
