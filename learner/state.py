@@ -392,7 +392,7 @@ class LearnerState:
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
-        self.arms, self.upsides = looked_around(self.arms, counts, typical)
+        self.arms, self.upsides = looked_around(self.arms, counts, self.shares, typical)
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
