@@ -80,6 +80,7 @@ class Quizzing:
     _quizzes: dict[str, Quiz] = field(default_factory=dict)
     _held_usd: float = 0.0
     _under_way: int = 0
+    _is_closed: bool = False
 
     @property
     def contexts(self) -> list[Context]:
@@ -95,7 +96,7 @@ class Quizzing:
         """Ask the questions that the allowance pays for, and hold back the price of the one whose turn it is."""
         self._hold(0.0)
         view = self.background.learning.view
-        if not view.arrivals:
+        if not view.arrivals or self._is_closed:
             return
         quizzes = self._open(view)
         for quiz in quizzes:
@@ -104,6 +105,10 @@ class Quizzing:
         for quiz in ready:
             if not self._ask_next(view, quiz, parts=1 + len(quizzes)):
                 return
+
+    def close(self) -> None:
+        """Ask nothing more: what is under way shall end."""
+        self._is_closed = True
 
     def _open(self, view: View) -> list[Quiz]:
         """Return the quizzes that ask something more now."""

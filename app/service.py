@@ -218,6 +218,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
 
 async def _stop(service: Service) -> None:
     service.jobs.stop()
+    service.router.quizzing.close()
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()

@@ -2,8 +2,8 @@
 
 An arm explores until what is known of it is worth `ENOUGH` observations. It is parked where even the upper end of its
 interval lies below an active arm's lower end at no higher price, and its prior alone does not say so: it keeps its
-history, costs nothing, and is looked at again when the other arm fades or prices change (`learner.outlook` parks those of
-no use, too). Why its state is what it is stands beside it in words.
+history, costs nothing, and is looked at again when the other arm fades or prices change. Those of no use are parked
+too, by `learner.outlook`. Why its state is what it is stands beside it in words.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.quizzing import MOST_AT_ONCE
 from app.sample import MOST, MOST_BYTES_EACH
 from learner.arrivals import QUIZ_SIZE
 from tests.app.harness import PRICES, Gone, House, Upstream, entry, running, settings_of
@@ -334,6 +335,20 @@ async def test_a_quiz_goes_on_after_a_restart_and_is_no_longer_for_it(data_dir: 
         await ask_many(house, 60, first=200, router={"cascade": 3})
         await house.quiet()
         assert first < len(questions(house)) <= QUIZ_SIZE
+
+
+async def test_no_further_question_delays_the_end(data_dir: Path) -> None:
+    gate = asyncio.Event()
+    upstream = Upstream(answers=dict.fromkeys([*PRICES, "new"], right), gates={"new": gate})
+    async with running(data_dir, pool(exploration={"max_share": 1.0}), upstream=upstream) as house:
+        await ask_many(house, 60)
+        await register(house)
+        for _ in range(300):
+            await asyncio.sleep(0)
+        under_way = upstream.models.count("new")
+        asyncio.get_running_loop().call_soon(gate.set)
+    assert 1 <= under_way <= MOST_AT_ONCE
+    assert upstream.models.count("new") == under_way
 
 
 async def test_a_model_of_the_file_that_joins_a_pool_with_a_history_arrives(data_dir: Path) -> None:

@@ -99,7 +99,7 @@ def test_only_arms_in_service_share() -> None:
 def test_a_quiz_ends_when_all_is_asked_or_the_verdict_is_clear(
     changes: dict[str, int], state: ArmState, is_over: bool
 ) -> None:
-    arrival = replace(Arrival(0.0, 0, 0.0), **changes)  # type: ignore[arg-type]  # any field of an arrival
+    arrival = replace(Arrival(0.0, 0, 0.0), **changes)
     assert arrival.is_over(state) is is_over
 
 
