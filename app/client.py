@@ -101,9 +101,10 @@ def list_models(url: UrlOption = None, json_: JsonOption = False) -> None:
 
 @models_app.command("show")
 def show_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
-    """Show one model, and what has been learned of it."""
+    """Show one model, how far it has come since it arrived, and what has been learned of it."""
     row = call("GET", f"/v1/admin/models/{model}", url)
-    show(row | {"learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
+    onboarding = call("GET", f"/v1/admin/models/{model}/onboarding", url)
+    show(row | {"onboarding": onboarding, "learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
 
 
 @models_app.command("add")

@@ -35,6 +35,8 @@ Composed = Literal["vote", "best", "synthesize", "decompose"]
 """How one answer was made of several."""
 
 ASKED = -1
+# Calls that no client waits for, and that exploration pays for whole.
+UNASKED: frozenset[Purpose] = frozenset({"shadow", "quiz"})
 
 
 def new_inference_id() -> str:
@@ -163,12 +165,12 @@ class Exchange:
     def _row(self, model: str, step: int, purpose: Purpose) -> CallRow:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
-            account="background" if purpose == "shadow" else "request",
+            account="background" if purpose in UNASKED else "request",
             explored_share=self._explored_share(purpose), key_id=self.key_id, created_at=self.at,
         )  # fmt: skip
 
     def _explored_share(self, purpose: Purpose) -> float | None:
-        if purpose == "shadow":
+        if purpose in UNASKED:
             return 1.0
         is_first = all(row.purpose not in ("answer", "synthesis") for row in self.rows)
         return self.decision.explored_share if purpose == "answer" and is_first else None
@@ -223,7 +225,7 @@ class Exchange:
     @property
     def own_usd(self) -> float:
         """What the request itself has cost; the cost of a part stands in the part's own decision."""
-        return sum(row.cost_usd for row in self.rows if row.purpose != "shadow")
+        return sum(row.cost_usd for row in self.rows if row.purpose not in UNASKED)
 
     @property
     def left_usd(self) -> float:

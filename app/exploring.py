@@ -18,8 +18,8 @@ from app.storage.spend import day_of
 from learner.exploration import CAUTION
 from learner.policy import View
 
-Kind = Literal["request", "comparison", "probe"]
-"""The kinds of event in which exploration is told."""
+Kind = Literal["request", "comparison", "probe", "quiz"]
+"""The kinds of event in which exploration is told; a question of a quiz waits for its own, and lets go then."""
 
 
 @dataclass(slots=True)
@@ -52,20 +52,21 @@ class Exploring:
 
     def settle(self, kind: Kind, ref: str, usd: float) -> None:
         """Put the real cost in the place of the expected one, unless the event is learned already."""
-        if self._release(kind, ref):
+        if self.release(kind, ref):
             self._add((kind, ref), usd)
 
     def learned(self, entries: Iterable[Entry]) -> None:
         """Hold nothing any more for events that the published view knows."""
         for entry in entries if self._held else ():
-            self._release(entry.kind or "", entry.ref)
+            self.release(entry.kind or "", entry.ref)
 
     def _add(self, event: tuple[str, str], usd: float) -> None:
         if usd > 0.0:
             self._held[event] = self._held.get(event, 0.0) + usd
             self.held_usd += usd
 
-    def _release(self, kind: str, ref: str) -> bool:
+    def release(self, kind: str, ref: str) -> bool:
+        """Hold nothing any more for an event; tells whether anything was held."""
         usd = self._held.pop((kind, ref), None)
         # Sums of floats leave a rest, which must not stay for ever.
         self.held_usd = self.held_usd - (usd or 0.0) if self._held else 0.0

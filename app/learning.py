@@ -33,6 +33,7 @@ SLICE = 4
 REMEMBERED = 5_000
 CHUNK = 1_000
 READ_AGAIN_S = 1.0
+LEARNED_AGAIN_S = 0.002
 STOP_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Learning:
         self._rated_early: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
+        self.published = 0
         self.view: View = state.view()
 
     async def recover(self) -> int:
@@ -103,7 +105,7 @@ class Learning:
                 slice_.append(self._waiting.get_nowait())
             for seq, entry in slice_:
                 self._fold(await self._read(seq, entry))
-            self.view = self._state.view()
+            self.view, self.published = self._state.view(), self.seq
             self.exploring.learned(entry for _, entry in slice_)
             for _ in slice_:
                 self._waiting.task_done()
@@ -122,6 +124,11 @@ class Learning:
     def reserved_usd(self, at: float) -> float:
         """Return how much of the view's allowance is taken, for what will be booked at this time."""
         return self.exploring.reserved_usd(self.view, at)
+
+    async def learned(self, seq: int) -> None:
+        """Wait until an event is learned and published, whatever else waits to be."""
+        while self.published < seq:
+            await asyncio.sleep(LEARNED_AGAIN_S)
 
     async def settled(self) -> None:
         """Wait until everything committed so far is learned and published."""

@@ -54,7 +54,7 @@ def _event(logged: Logged, feature_version: str) -> Event | None:
     match logged.kind:
         case "model":
             entry = ModelEntry.model_validate(logged.body["entry"])
-            return PoolChanged(arm_of(entry, logged.body["state"]))
+            return PoolChanged(arm_of(entry, logged.body["state"]), logged.body.get("arrives", False))
         case "objective":
             return ObjectiveChanged(_objective(logged.body))
         case "key":

@@ -26,6 +26,7 @@ from app.learning import Learning
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
+from app.quizzing import Quizzing
 from app.requests import (
     input_chars,
     is_controllable,
@@ -60,6 +61,7 @@ class Router:
         judging: The judges that call upstreams.
         background: Comparisons that no client waits for.
         probing: Probes, likewise.
+        quizzing: Quizzes of new models, likewise.
         rng: Draws the first arm; the propensity is stored.
         clock: Seconds since 1970.
         timeout_s: Seconds for one upstream call.
@@ -79,6 +81,7 @@ class Router:
     hearing: Hearing
     background: Background
     probing: Probing
+    quizzing: Quizzing
     rng: np.random.Generator
     clock: Callable[[], float]
     timeout_s: float
@@ -185,14 +188,17 @@ class Router:
 
     @contextmanager
     def charged(self, exchange: Exchange) -> Iterator[None]:
-        """Hold a request against its key's budget while it is under way, and charge it at its end.
+        """Count a request, and hold it against its key's budget, while it is under way; charge it at its end.
 
         Raises:
             BudgetExceeded: on entering, where the budget is reached.
         """
         try:
-            with self.budgets.charged(
-                exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
+            with (
+                self.background.requests.request(),
+                self.budgets.charged(
+                    exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
+                ),
             ):
                 yield
         finally:
@@ -219,6 +225,7 @@ class Router:
 
     def afterwards(self, exchange: Exchange) -> None:
         """Start what may be learned from an answer in the background, now that it is on its way."""
+        self.quizzing.take(exchange)
         self.background.compare(exchange)
         self.probing.draw(exchange)
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.background import Background
 from app.budgets import Budgets, period_start
+from app.draining import Draining
 from app.evaluation import Evaluator
 from app.exploring import Exploring
 from app.feedback import Feedback
@@ -31,6 +32,7 @@ from app.probing import Probing
 from app.providers.base import Provider
 from app.providers.fake import FakeProvider
 from app.providers.openai_compatible import OpenAICompatibleProvider
+from app.quizzing import Quizzing
 from app.registry import Registry
 from app.routing import Router
 from app.seals import Seals
@@ -43,6 +45,7 @@ from app.storage.migrate import migrate
 from app.telemetry import Metrics
 from learner.embedding import Embedder, HashEmbedding, StaticEmbedding, distil, is_complete
 from learner.features import Features
+from learner.promise import Caps
 from learner.seeds import SEEDS
 from learner.state import LearnerState
 
@@ -67,6 +70,7 @@ class Service:
     background: Background
     keys: Keys
     budgets: Budgets
+    draining: Draining
     embedding: str
     evaluator: Evaluator
 
@@ -179,9 +183,11 @@ def _wire(
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
     hearing = Hearing(judging, learning, first_arm)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
+    caps = Caps(settings.exploration.max_share, settings.exploration.max_usd_per_day)
+    quizzing = Quizzing(background, caps, time.time)
     router = Router(
         learning.features, learning, journal, pool, calling, hearing,
-        background, probing, first_arm, time.time, timeout_s, keep_content,
+        background, probing, quizzing, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
         settings.control.share,
     )  # fmt: skip
@@ -194,7 +200,7 @@ def _wire(
         settings, environment, engine, journal, learning, pool, router,
         feedback, objectives,
         Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        keys, budgets, learning.features.version,
+        keys, budgets, Draining(pool, learning, background, time.time), learning.features.version,
         Evaluator(engine, partial(state_before, settings, learning.features)),
     )  # fmt: skip
 
@@ -227,6 +233,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
 async def _stop(service: Service) -> None:
     service.jobs.stop()
     service.evaluator.stop()
+    service.router.quizzing.close()
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from learner.arrivals import Arrival
 from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
@@ -154,6 +155,7 @@ class View:
     requests_usd: Mapping[str, float]
     parameters: Parameters
     references: ReferencesView
+    arrivals: Mapping[str, Arrival] = field(default_factory=dict)
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

@@ -184,7 +184,7 @@ class Quality:
         self._tilts = QUALITY_PER_PRICE_DECADE * (decades - decades.mean())
         stated = [arm.prior_quality for arm in self.arms]
         self._bounds = np.array([(0.1, 0.95) if prior is None else (prior, prior) for prior in stated]).T
-        self._strength = np.array([ARM_PRIOR_COUNT if prior is None else STATED_PRIOR_COUNT for prior in stated])
+        self._strength = np.array(list(map(prior_count, self.arms)))
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
@@ -315,6 +315,11 @@ class Quality:
         """Weight of the ridge on familiar and on unfamiliar queries, each in (0, 1)."""
         familiar, unfamiliar = (GATE_PRIOR_LOGIT[i] + float(self.gate_evidence[i]) for i in (0, 1))
         return sigmoid(familiar), sigmoid(unfamiliar)
+
+
+def prior_count(arm: Arm) -> float:
+    """Return how many observations an arm's prior counts for."""
+    return ARM_PRIOR_COUNT if arm.prior_quality is None else STATED_PRIOR_COUNT
 
 
 def odds(p: FloatArray) -> FloatArray:

@@ -62,6 +62,7 @@ def _models(state: LearnerState) -> dict[str, Any]:
         into, out = float(state.cost.input_tokens[i]) / seen, float(tokens[i]) / seen
         rows[arm.id] = {
             "state": arm.state,
+            "reason": arm.reason,
             "quality": mean,
             "interval": list(interval(mean, count)),
             "observations": count,

@@ -20,6 +20,7 @@ import numpy as np
 
 from learner import drift
 from learner.accounts import Accounts
+from learner.arrivals import Arrival, Arrivals
 from learner.budget import Controller
 from learner.calibration import Calibration
 from learner.channel import Channel
@@ -44,7 +45,7 @@ from learner.taxonomy import Taxonomy
 from learner.trust import Trust
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 5
+SCHEMA = 6
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -79,6 +80,7 @@ def dump(state: LearnerState) -> bytes:
             "unsupported": state.trust.unsupported,
         },
         "quiet": state.drift.quiet,
+        "arrivals": {arm: asdict(arrival) for arm, arrival in state.arrivals.known.items()},
         "observations": state.observations,
         "requests": state.requests,
     }
@@ -155,6 +157,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         arms=arms,
         lessons=Lessons(_lessons(manifest["lessons"]), _lessons(manifest["rated"])),
         references=_references(manifest["references"], arrays["references"]),
+        arrivals=Arrivals({arm: Arrival(**values) for arm, values in manifest["arrivals"].items()}),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
+from learner.arrivals import Arrivals
 from learner.budget import Controller
 from learner.cascade import Answers, Prospects
 from learner.channel import Rates
@@ -76,6 +77,7 @@ class LearnerState:
     arms: list[Arm] = field(default_factory=list)
     lessons: Lessons = field(default_factory=Lessons)
     references: References = field(default_factory=References)
+    arrivals: Arrivals = field(default_factory=Arrivals)
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -118,8 +120,8 @@ class LearnerState:
             InvalidObservation: the event names an unknown arm or a value out of range; the state is unchanged.
         """
         match event:
-            case PoolChanged(arm):
-                self._set_arm(arm)
+            case PoolChanged(arm, arrives):
+                self._set_arm(arm, at_s if arrives else None)
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
             case ParametersChanged(parameters):
@@ -137,7 +139,9 @@ class LearnerState:
 
     # -- the operator's events ----------------------------------------------------------------------------------
 
-    def _set_arm(self, arm: Arm) -> None:
+    def _set_arm(self, arm: Arm, arrived_s: float | None) -> None:
+        if arrived_s is not None:
+            self.arrivals.arrive(arm.id, arrived_s, request=self.requests, explored_usd=self.ledger.explored_usd)
         index = self._positions.get(arm.id, len(self.arms))
         if index < len(self.arms):
             self._patch_arm(index, arm)
@@ -156,7 +160,7 @@ class LearnerState:
         before = self._lambdas_on_curve() if known.prices != arm.prices else {}
         # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
         keeps = arm.state == "registered" and known.state in SERVING
-        self.arms[index] = replace(arm, state=known.state) if keeps else arm
+        self.arms[index] = replace(arm, state=known.state, reason=known.reason) if keeps else arm
         self._tell_arm(index)
         self._view = None
         if before:
@@ -224,6 +228,8 @@ class LearnerState:
                 note(self.stated, event.context, is_so=call.states_answer)
         if event.is_request:
             self._count(event)
+        if self.arrivals.follow(event, self.requests, self.shares, self.arms):
+            self._look_around()
 
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, and from the judges, before anybody pressed a thumb."""
@@ -360,7 +366,7 @@ class LearnerState:
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
-        self.arms, self.upsides = looked_around(self.arms, counts, typical)
+        self.arms, self.upsides = looked_around(self.arms, counts, self.shares, typical)
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
@@ -411,4 +417,5 @@ class LearnerState:
             requests_usd=self.accounts.requests_usd,
             parameters=self.parameters,
             references=self.references.view(),
+            arrivals=self.arrivals.known,
         )

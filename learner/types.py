@@ -260,9 +260,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class PoolChanged:
-    """An arm was registered, patched, or retired."""
+    """An arm was registered, patched, or retired; `arrives` where it joins a pool that serves, and so gets a quiz."""
 
     arm: Arm
+    arrives: bool = False
 
 
 @dataclass(frozen=True, slots=True)

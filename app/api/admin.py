@@ -5,36 +5,41 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.api.deps import KeyDep, ServiceDep
-from app.schemas.admin import ModelList, ModelView
+from app.onboarding import plan_of, progress_of, view_of
+from app.schemas.admin import ModelList, ModelView, RegisteredModel
 from app.schemas.pool import ModelEntry, ModelPatch
 from app.service import Service
 from app.storage import repository
-from app.storage.tables import ModelRow
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
-
-
-def view_of(row: ModelRow, service: Service) -> ModelView:
-    """Return a model of the pool with its state of life."""
-    arms = {arm.id: arm.state for arm in service.learning.view.arms}
-    is_down = row.id in service.pool.unavailable()
-    state = row.state if row.retired_at else ("quarantined" if is_down else arms.get(row.id, row.state))
-    known = {"state": state, "source": row.source, "registered_at": row.registered_at}
-    return ModelView.model_validate(row.entry | known)
 
 
 @router.get("/models")
 async def list_models(service: ServiceDep, _: KeyDep) -> ModelList:
     """List the pool."""
-    return ModelList(data=tuple(view_of(service.pool.row(model), service) for model in service.pool.ids()))
+    return ModelList(data=tuple(view_of(row, service) for row in service.pool.rows()))
 
 
 @router.post("/models", status_code=201)
-async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> ModelView:
+async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> RegisteredModel:
     """Register a model: it is explored within the budget and taken up if it is worth it."""
+    return await registered(entry, service)
+
+
+async def registered(entry: ModelEntry, service: Service) -> RegisteredModel:
+    """Register a model, and say what it is promised."""
     row = await service.pool.register(entry, service.router.clock())
     await service.learning.settled()
-    return view_of(row, service)
+    service.router.quizzing.look()
+    return RegisteredModel.model_validate({**dict(view_of(row, service)), "plan": plan_of(row.id, service)})
+
+
+# Before the routes of a model: its id may contain slashes.
+@router.get("/models/{model:path}/onboarding")
+async def show_onboarding(model: str, service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+    """Show how far a model has come, and what finding out about it has cost."""
+    await service.learning.settled()
+    return progress_of(model, service)
 
 
 @router.get("/models/{model:path}")
@@ -53,10 +58,8 @@ async def patch_model(model: str, patch: ModelPatch, service: ServiceDep, _: Key
 
 @router.delete("/models/{model:path}")
 async def retire_model(model: str, service: ServiceDep, _: KeyDep) -> ModelView:
-    """Retire a model: it gets no new requests, its history stays."""
-    row = await service.pool.retire(model, service.router.clock())
-    await service.learning.settled()
-    return view_of(row, service)
+    """Retire a model: it gets no new requests, what is under way ends, and its history stays."""
+    return view_of(await service.draining.drain(model), service)
 
 
 @router.get("/learner")

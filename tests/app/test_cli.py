@@ -300,6 +300,12 @@ async def test_a_model_is_shown_with_what_was_learned_of_it(remote: Client) -> N
     assert (shown["id"], shown["learned"]["quality"]) == ("small", pytest.approx(0.6, abs=0.05))
 
 
+async def test_a_model_is_shown_with_how_far_it_has_come(remote: Client, house: House) -> None:
+    await house.client.post("/v1/admin/models", json=entry("org/new"))
+    shown = json.loads((await remote("models", "show", "org/new", "--json")).stdout)
+    assert (shown["onboarding"]["id"], shown["onboarding"]["progress"]["quiz"]["of"]) == ("org/new", 30)
+
+
 async def test_a_model_is_added_from_a_file_and_retired(remote: Client, house: House, tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     path.write_text(yaml.safe_dump(entry("new")))

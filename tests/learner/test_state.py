@@ -236,7 +236,9 @@ def test_promoted_parameters_act_at_once() -> None:
 def test_arms_become_active_with_evidence() -> None:
     learner = folded(*(Recorded(context(t), ANSWERS, (1.0, 1.0, 1.0)) for t in TEXTS for _ in range(3)))
     folded(*(served(*ANSWERS, name=f"q{i}") for i in range(60)), into=learner)
-    assert {one.state for one in learner.arms} == {"active"}
+    assert learner.arms[0].state == "active"
+    # Nobody uses the dearer ones, which are no better.
+    assert {one.state for one in learner.arms} <= {"active", "parked"}
 
 
 def test_a_served_arm_gains_a_share() -> None:
