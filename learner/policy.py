@@ -35,7 +35,7 @@ from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
 from learner.references import ReferencesView
 from learner.stacker import StackerView, opinions_in
 from learner.taxonomy import Taxonomy
-from learner.types import ANSWERING, Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
+from learner.types import ANSWERING, Call, Context, Decision, FloatArray, Freeze, JudgeScore, Limits, Parameters, Stage
 
 LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
@@ -113,7 +113,8 @@ class Answered:
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
-    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
+    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's. `freeze` is
+    there while nothing is learned.
     """
 
     arms: tuple[Arm, ...]
@@ -134,6 +135,7 @@ class View:
     request_usd: float
     parameters: Parameters
     references: ReferencesView
+    freeze: Freeze | None = None
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

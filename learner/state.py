@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
+from learner.alarms import heed, revise
 from learner.budget import LAMBDA_MIN, Controller, clip_lambda
 from learner.cascade import Answers, Prospects
 from learner.channel import Rates
 from learner.cost import Cost
-from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
+from learner.drift import Alarm, DriftMonitor
 from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
@@ -28,6 +29,7 @@ from learner.outlook import looked_around
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
 from learner.quality import UNLABELLED, Label, Quality
+from learner.recovery import Recovery
 from learner.references import References
 from learner.shares import note, share
 from learner.stacker import Stacker
@@ -40,7 +42,11 @@ from learner.types import (
     Demonstrated,
     Event,
     FloatArray,
+    Freeze,
+    Frozen,
+    Happened,
     Limits,
+    Missed,
     Objective,
     ObjectiveChanged,
     Parameters,
@@ -73,6 +79,8 @@ class LearnerState:
     stacker: Stacker = field(default_factory=Stacker)
     joint: Joint = field(default_factory=Joint)
     drift: DriftMonitor = field(default_factory=DriftMonitor)
+    recovery: Recovery = field(default_factory=Recovery)
+    freeze: Freeze | None = None
     trust: Trust = field(default_factory=Trust)
     arms: list[Arm] = field(default_factory=list)
     lessons: Lessons = field(default_factory=Lessons)
@@ -118,7 +126,14 @@ class LearnerState:
         Raises:
             InvalidObservation: the event names an unknown arm or a value out of range; the state is unchanged.
         """
+        self.drift.at_s = at_s
         match event:
+            case Rated() | Demonstrated() | Recorded() if self.freeze is not None:
+                pass  # told again, as missed, when the freeze ends
+            case Frozen(is_frozen, by):
+                self.freeze = (self.freeze or Freeze(at_s, by)) if is_frozen else None
+            case Missed(missed):
+                self._catch_up(missed, at_s)
             case PoolChanged(arm):
                 self._set_arm(arm)
             case ObjectiveChanged(objective, account):
@@ -131,7 +146,8 @@ class LearnerState:
                 self._hear(event, at_s)
             case Probed(served):
                 self._serve(served, at_s)
-                self._probe(served)
+                if self.freeze is None:
+                    self._probe(served)
             case Recorded():
                 self._read(event)
         self._view = None
@@ -149,6 +165,7 @@ class LearnerState:
         self.deviation = np.append(self.deviation, 0.0)
         self.shares = np.append(self.shares, 0.0)
         self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
+        self.recovery.add(self.requests)
         self._tell_arm(index)
 
     def _patch_arm(self, index: int, arm: Arm) -> None:
@@ -228,16 +245,42 @@ class LearnerState:
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )
+        if self.freeze is None:
+            self._study(event)
+        if event.is_request:
+            self._count(event)
+
+    def _catch_up(self, event: Happened, at_s: float) -> None:
+        """Learn what happened while nothing was learned; what it cost was booked then."""
+        match event:
+            case Rated() | Demonstrated():
+                self._hear(event, at_s)
+            case Recorded():
+                self._read(event)
+            case Probed(served):
+                self._study(served)
+                self._probe(served)
+            case Served():
+                self._study(event)
+                if event.is_request:
+                    self._grow(event)
+
+    def _study(self, event: Served) -> None:
+        """Learn what an inference tells before anybody rates it."""
         if event.is_first:
             self._believe(event)
             self._listen(event)
         self._see(event)
-        for call in fresh:
+        foreseen = self.cost.view()
+        for call in (event.calls[i] for i in event.fresh):
             if call.outcome == "ok" and call.purpose in ANSWERING:
-                self.cost.observe(self._positions[call.arm], event.context, call)
-                note(self.stated, event.context, is_so=call.states_answer)
-        if event.is_request:
-            self._count(event)
+                arm, context = self._positions[call.arm], event.context
+                tokens = foreseen.expected_tokens(context, [arm])[0]
+                self.cost.observe(arm, context, call)
+                note(self.stated, context, is_so=call.states_answer)
+                self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
+                if self.recovery.answered(arm, self.requests):
+                    self._look_around()
 
     def _served_quality(self, event: Served) -> float:
         """Believed quality of the answer; only a quality floor has to know it."""
@@ -349,9 +392,14 @@ class LearnerState:
         self._deviate(rated.arm, rated.moved)
         arm = self.arms[rated.arm].id
         seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
-        if self.drift.update(arm, y=seen, expected=rated.expected, at_observation=self.observations):
-            self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
-            self.trust.forgotten(rated.arm, KEPT_AFTER_ALARM)
+        told = {"y": seen, "expected": rated.expected}
+        self._alarm(self.drift.rated(arm, category, **told, observation=self.observations))
+
+    def _alarm(self, alarms: list[Alarm]) -> None:
+        for alarm in alarms:
+            heed(alarm, self._positions[alarm.model], self.quality, self.trust, self.cost, self.recovery)
+        if alarms:
+            self._look_around()
 
     def _learn(self, event: Served, lesson: Lesson, labels: Mapping[int, Label]) -> None:
         """Take in labels, each in place of what was learned of the same answer before."""
@@ -368,6 +416,10 @@ class LearnerState:
         answered = [c for c in event.calls if c.step == event.answered_step and c.purpose in ("answer", "synthesis")]
         for call in answered:
             self.shares[self._positions[call.arm]] += 0.01
+        if self.freeze is None:
+            self._grow(event)
+
+    def _grow(self, event: Served) -> None:
         self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
         self._make_room(len(self.taxonomy.names))
         if self.requests % LOOK_AROUND_EVERY == 0:
@@ -375,6 +427,7 @@ class LearnerState:
 
     def _look_around(self) -> None:
         """Bring the arms' states, and what is worth exploring, up to date with the evidence."""
+        revise(self.recovery, self.arms, self.requests, self.quality, self.trust)
         means, counts = self.quality.means()
         typical = Prospects(
             quality=means,
@@ -386,7 +439,7 @@ class LearnerState:
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
-        self.arms, self.upsides = looked_around(self.arms, counts, typical)
+        self.arms, self.upsides = looked_around(self.arms, counts, typical, self.recovery.doubts)
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
@@ -436,4 +489,5 @@ class LearnerState:
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
             references=self.references.view(),
+            freeze=self.freeze,
         )
