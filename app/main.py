@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, feedback, health, keys, policies
+from app.api import admin, alarms, chat, feedback, freeze, health, keys, policies
 from app.api.gate import Gate
 from app.errors import install_handlers
 from app.service import Service
@@ -29,7 +29,10 @@ def create_app(opened: Callable[[], AbstractAsyncContextManager[Service]]) -> Fa
 
     app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan)
     app.add_middleware(Gate, keys=lambda: app.state.service.keys)
-    for part in (chat.router, feedback.router, admin.router, keys.router, policies.router, health.router):
+    for part in (
+        chat.router, feedback.router, admin.router, keys.router, policies.router, freeze.router, alarms.router,
+        health.router,
+    ):  # fmt: skip
         app.include_router(part)
     install_handlers(app)
     return app

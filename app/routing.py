@@ -99,13 +99,14 @@ class Router:
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
-        limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
+        limits = limits_of(request, query, context.input_chars, down)
+        limits = replace(limits, account=key_id, explore=limits.explore and view.freeze is None)
         decision = self._decide(request.model, context, limits)
         exchange = Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
             embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
-            reference=view.references.find(query_seal, components_of(context)),
+            reference=view.references.find(query_seal, components_of(context)), learning=self.learning.state,
         )  # fmt: skip
         self._prepare(exchange)
         return exchange

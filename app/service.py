@@ -14,6 +14,7 @@ import numpy as np
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.alerts import Alerts
 from app.background import Background
 from app.budgets import Budgets, period_start
 from app.feedback import Feedback
@@ -64,6 +65,7 @@ class Service:
     background: Background
     keys: Keys
     budgets: Budgets
+    alerts: Alerts
     embedding: str
 
 
@@ -158,7 +160,9 @@ def _wire(
     timeout_s, keep_content = settings.timeouts.upstream_s, settings.storage.content
     comparisons, first_arm, probes = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(3))
     calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
-    learning = Learning(state, engine)
+    metrics = Metrics()
+    alerts = Alerts(engine, settings.alerts.webhook_url, metrics, time.time)
+    learning = Learning(state, engine, alerts.take)
     journal = Journal(engine, learning.take)
     pool = Pool(journal, environ)
     objectives = Objectives(journal)
@@ -182,8 +186,8 @@ def _wire(
     return Service(
         settings, environment, engine, journal, learning, pool, router,
         feedback, objectives,
-        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        keys, budgets, learning.features.version,
+        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), metrics, background,
+        keys, budgets, alerts, learning.features.version,
     )  # fmt: skip
 
 
@@ -191,6 +195,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
     folded = await service.learning.recover()
     await service.journal.open()
     service.learning.start()
+    service.alerts.start()
     now = time.time()
     spent_usd = await repository.spend_by_key(
         service.engine, day=period_start("day", now), month=period_start("month", now)
@@ -215,6 +220,7 @@ async def _stop(service: Service) -> None:
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()
+    await service.alerts.stop()
     await service.jobs.run("snapshot")
 
 

@@ -107,7 +107,8 @@ class Scale:
     """What is usual of a logarithm that depends on the category: centres, one spread, and counts of what was seen.
 
     Extremes are cut off at three spreads, here and in the residuals: one hanging call is no change. Slow calls come
-    together: residuals are measured by the deviation of a sum of such, (1 + r) / (1 − r) times that of independent ones.
+    together: a sum of such has (1 + r) / (1 − r) times the variance of one of independent values, and residuals are
+    measured by that.
 
     Args:
         seen: Residuals so far.
@@ -155,7 +156,7 @@ class DriftMonitor:
     raised: int = 0
     at_s: float = 0.0
 
-    def rated(self, arm: str, category: int, *, y: float, expected: float, observation: int) -> list[Alarm]:
+    def rated(self, arm: str, category: int, y: float, expected: float, *, observation: int) -> list[Alarm]:
         """Take in one label of an arm; returns the alarm that this raised, if any.
 
         Args:

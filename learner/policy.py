@@ -113,8 +113,8 @@ class Answered:
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
-    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's. `freeze` is
-    there while nothing is learned.
+    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
+    `freeze` is there while nothing is learned.
     """
 
     arms: tuple[Arm, ...]

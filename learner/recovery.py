@@ -1,8 +1,8 @@
 """Recovery: who fell is looked at again, rarely, so that a healed model comes back.
 
 What is known of an arm ages. After an alarm, and when an arm that was parked or fell has given no answer for a thousand
-requests, a quota of answers is opened: until they have come it is explored as if nearly nothing were known of it, within
-the allowance of all exploration. Where it does better than was believed, the quota is opened again.
+requests, a quota of answers is opened: until they have come it is explored as if nearly nothing were known of it,
+within the allowance of all exploration. Where it does better than was believed, the quota is opened again.
 """
 
 from __future__ import annotations

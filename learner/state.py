@@ -13,22 +13,24 @@ import numpy as np
 
 from learner.accounts import Accounts
 from learner.alarms import heed, revise
-from learner.budget import LAMBDA_MIN, Controller, clip_lambda
-from learner.cascade import Answers, Prospects
+from learner.budget import Controller
+from learner.cascade import Prospects
 from learner.channel import Rates
 from learner.cost import Cost
 from learner.drift import Alarm, DriftMonitor
 from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
-from learner.joint import MAX_ANSWERS, Joint
+from learner.joint import Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson, Lessons
 from learner.merge import believed_merge, last_merge
 from learner.outlook import looked_around
 from learner.policy import Answered, View
 from learner.pool import SERVING, Arm, serving
+from learner.pricing import Curve, follow, started
 from learner.quality import UNLABELLED, Label, Quality
+from learner.recorded import read
 from learner.recovery import Recovery
 from learner.references import References
 from learner.shares import note, share
@@ -128,28 +130,18 @@ class LearnerState:
         """
         self.drift.at_s = at_s
         match event:
-            case Rated() | Demonstrated() | Recorded() if self.freeze is not None:
-                pass  # told again, as missed, when the freeze ends
             case Frozen(is_frozen, by):
                 self.freeze = (self.freeze or Freeze(at_s, by)) if is_frozen else None
             case Missed(missed):
-                self._catch_up(missed, at_s)
+                self._learn_of(missed, at_s)
             case PoolChanged(arm):
                 self._set_arm(arm)
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
             case ParametersChanged(parameters):
                 self.parameters = parameters
-            case Served():
-                self._serve(event, at_s)
-            case Rated() | Demonstrated():
-                self._hear(event, at_s)
-            case Probed(served):
-                self._serve(served, at_s)
-                if self.freeze is None:
-                    self._probe(served)
-            case Recorded():
-                self._read(event)
+            case _:
+                self._take(event, at_s)
         self._view = None
 
     # -- the operator's events ----------------------------------------------------------------------------------
@@ -171,18 +163,13 @@ class LearnerState:
     def _patch_arm(self, index: int, arm: Arm) -> None:
         """Take what the operator says of a known arm; a new price moves every λ as the curve of spend foretells."""
         known = self.arms[index]
-        before = self._lambdas_on_curve() if known.prices != arm.prices else {}
+        before = self._lambdas() if known.prices != arm.prices else {}
         # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
         keeps = arm.state == "registered" and known.state in SERVING
         self.arms[index] = replace(arm, state=known.state) if keeps else arm
         self._tell_arm(index)
         self._view = None
-        after = self._lambdas_on_curve() if before else {}
-        for account, lambda_ in after.items():
-            controller, start = self.accounts.of(account), before[account]
-            # At its lower end the curve says no more than that money was no object: there is nothing to scale then.
-            moved = controller.lambda_ * lambda_ / start if start > 2.0 * LAMBDA_MIN else lambda_
-            controller.lambda_ = clip_lambda(moved)
+        follow(self.accounts, before, self._lambdas() if before else {})
 
     def _tell_arm(self, index: int) -> None:
         categories = len(self.taxonomy.names)
@@ -195,39 +182,22 @@ class LearnerState:
     def _set_objective(self, objective: Objective | None, account: str | None) -> None:
         if self.accounts.has(account, objective):
             return
-        self.accounts.set(account, None if objective is None else self._started(objective))
+        self.accounts.set(account, None if objective is None else started(objective, self.arms, self._curve()))
         if account is None:
             self._advance()
 
-    def _started(self, objective: Objective) -> Controller:
-        """Return a controller for an objective, its λ where the curve of spend meets the budget, if that is known."""
-        usd = [arm.cost_usd(200, 250) for arm in self.arms if arm.is_routable]
-        controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
-        traffic = self._traffic()
-        if objective.kind == "budget" and traffic is not None:
-            controller.lambda_ = self._lambda_on_curve(traffic, float(objective.value or 0.0))
-        return controller
+    def _lambdas(self) -> dict[str | None, float]:
+        curve = self._curve()
+        return {} if curve is None else curve.lambdas(self.accounts.budgets_usd)
 
-    def _lambdas_on_curve(self) -> dict[str | None, float]:
-        """Return the λ at which beliefs meet each budget, by account; nothing where there is no curve."""
-        traffic = self._traffic()
-        if traffic is None:
-            return {}
-        budgets = self.accounts.budgets_usd
-        # Most keys share a few budgets, and a curve takes milliseconds.
-        found = {usd: self._lambda_on_curve(traffic, usd) for usd in set(budgets.values())}
-        return {account: found[usd] for account, usd in budgets.items()}
-
-    def _lambda_on_curve(self, traffic: Traffic, budget_usd: float) -> float:
-        return traffic.lambda_for(self.view(), budget_usd * (1.0 - MARGIN * self.ledger.max_share))
-
-    def _traffic(self) -> Traffic | None:
-        """Return what came lately; None before beliefs about it are worth the name, or while no arm is in service."""
+    def _curve(self) -> Curve | None:
+        """Return what spend is foreseen; None before beliefs are worth the name, or while no arm is in service."""
         is_known = self.requests >= ENOUGH_FOR_CURVE and self.comparable[0].any()
         if not is_known or not serving(self.arms, Limits()):
             return None
         chars = float(self.cost.chars.sum() / max(self.cost.calls.sum(), 1.0))
-        return Traffic(self.comparable[0], self.quality.view().cells, round(chars))
+        traffic = Traffic(self.comparable[0], self.quality.view().cells, round(chars))
+        return Curve(traffic, self.view(), 1.0 - MARGIN * self.ledger.max_share)
 
     def _advance(self) -> None:
         """Let exploration spend before any request was paid, so that the first comparisons come early."""
@@ -237,7 +207,17 @@ class LearnerState:
 
     # -- what users and upstreams did ---------------------------------------------------------------------------
 
-    def _serve(self, event: Served, at_s: float) -> None:
+    def _take(self, event: Happened, at_s: float) -> None:
+        """Keep the accounts of what happened, and learn of it; while frozen, that is told again afterwards."""
+        served = event.served if isinstance(event, Probed) else event
+        if isinstance(served, Served):
+            self._pay(served, at_s)
+            if served.is_request:
+                self._count(served)
+        if self.freeze is None:
+            self._learn_of(event, at_s)
+
+    def _pay(self, event: Served, at_s: float) -> None:
         self._check(event.calls)
         fresh = [event.calls[i] for i in event.fresh]
         usd = sum(call.cost_usd for call in fresh)
@@ -245,13 +225,8 @@ class LearnerState:
         self.accounts.of(event.account).settle(
             spent_usd=usd, quality=self._served_quality(event), requests=float(event.is_request)
         )
-        if self.freeze is None:
-            self._study(event)
-        if event.is_request:
-            self._count(event)
 
-    def _catch_up(self, event: Happened, at_s: float) -> None:
-        """Learn what happened while nothing was learned; what it cost was booked then."""
+    def _learn_of(self, event: Happened, at_s: float) -> None:
         match event:
             case Rated() | Demonstrated():
                 self._hear(event, at_s)
@@ -267,6 +242,7 @@ class LearnerState:
 
     def _study(self, event: Served) -> None:
         """Learn what an inference tells before anybody rates it."""
+        self._check(event.calls)
         if event.is_first:
             self._believe(event)
             self._listen(event)
@@ -364,27 +340,11 @@ class LearnerState:
         return self.view().answered(event.context, event.calls, event.scores, quality)
 
     def _read(self, event: Recorded) -> None:
-        """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
         self._check(event.calls)
-        if len(event.calls) != len(event.qualities) or not all(0.0 <= q <= 1.0 for q in event.qualities):
-            raise InvalidObservation(f"every recorded call needs a quality in [0, 1], got {event.qualities}")
         arms = [self._positions[call.arm] for call in event.calls]
-        view = self.view()
-        answers = Answers.of(
-            tuple(arms),
-            [call.group for call in event.calls],
-            quality=view.quality.mean(event.context),
-            evidence=np.zeros(len(arms)),
-            joint=view.joint,
-        )
-        note(self.comparable, event.context, is_so=answers.is_comparable)
-        if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
-            self.joint.observe(answers.quality, answers.groups)
-        for arm, call, quality in zip(arms, event.calls, event.qualities, strict=True):
-            self.cost.observe(arm, event.context, call)
-            note(self.stated, event.context, is_so=call.states_answer)
-            self.quality.observe(arm, event.context, Label(1.0, quality))
-            self.observations += 1
+        counts = {"comparable": self.comparable, "stated": self.stated}
+        read(event, arms, self.view(), joint=self.joint, quality=self.quality, cost=self.cost, **counts)
+        self.observations += len(arms)
 
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
@@ -392,8 +352,7 @@ class LearnerState:
         self._deviate(rated.arm, rated.moved)
         arm = self.arms[rated.arm].id
         seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
-        told = {"y": seen, "expected": rated.expected}
-        self._alarm(self.drift.rated(arm, category, **told, observation=self.observations))
+        self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))
 
     def _alarm(self, alarms: list[Alarm]) -> None:
         for alarm in alarms:
@@ -410,16 +369,14 @@ class LearnerState:
             self.observations += 1
 
     def _count(self, event: Served) -> None:
-        """Keep shares, categories, states and the first guess of λ in step with the traffic."""
         self.requests += 1
         self.shares *= 0.99
         answered = [c for c in event.calls if c.step == event.answered_step and c.purpose in ("answer", "synthesis")]
         for call in answered:
             self.shares[self._positions[call.arm]] += 0.01
-        if self.freeze is None:
-            self._grow(event)
 
     def _grow(self, event: Served) -> None:
+        """Keep categories, states and what is worth exploring in step with the traffic."""
         self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
         self._make_room(len(self.taxonomy.names))
         if self.requests % LOOK_AROUND_EVERY == 0:

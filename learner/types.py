@@ -268,7 +268,7 @@ class ParametersChanged:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The operator wants nothing to be learned from now on, or again; `by` is the key that said so, if there was one."""
+    """The operator wants nothing to be learned from now on, or again; `by` is the key that said so, if any."""
 
     is_frozen: bool
     by: str | None = None

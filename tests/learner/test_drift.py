@@ -22,7 +22,7 @@ def watched(seed: int, before: float, after: float, *, change_at: int, n: int, e
 def measured(
     seed: int, *, n: int, tokens: float = 1.0, latency: float = 1.0, where: Sequence[int] = (0, 1, 2)
 ) -> DriftMonitor:
-    """A monitor after n calls of one arm whose tokens and latency are multiplied from call 600 on, in some categories."""
+    """A monitor after n calls of one arm; from call 600 on tokens and latency are multiplied, in some categories."""
     rng, monitor = np.random.default_rng(seed), DriftMonitor()
     for i in range(n):
         category = int(rng.integers(3))

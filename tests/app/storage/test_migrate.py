@@ -31,7 +31,7 @@ def newer(url: URL) -> URL:
 
 def test_an_empty_place_gets_a_database_and_the_folder_for_it(tmp_path: Path) -> None:
     url = database_url("sqlite:///headrace.db", tmp_path / "new" / "folder")
-    assert pending(url) == ["0001", "0002", "0003", "0004", "0005"]
+    assert pending(url) == ["0001", "0002", "0003", "0004", "0005", "0008"]
     migrate(url)
     assert pending(url) == []
     assert any("CREATE TABLE decisions" in line for line in contents(url))
@@ -79,7 +79,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_newer_database_is_refused_unchanged(visit: object, newer: URL) -> None:
     assert callable(visit)
     before = contents(newer)
-    with pytest.raises(NewerDatabase, match=r"9999.*0005"):
+    with pytest.raises(NewerDatabase, match=r"9999.*0008"):
         visit(newer)
     assert contents(newer) == before
 
@@ -131,6 +131,10 @@ def undo_0005(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE decisions DROP COLUMN parent_id")
 
 
+def undo_0008(database: sqlite3.Connection) -> None:
+    database.execute("DROP TABLE alarms")
+
+
 def undo_0004(database: sqlite3.Connection) -> None:
     database.execute("DROP INDEX ix_decisions_episode")
     for column in ("decisions.episode", "decisions.query_seal", "calls.seal",
@@ -141,6 +145,7 @@ def undo_0004(database: sqlite3.Connection) -> None:
 
 def test_a_database_of_the_second_version_keeps_its_rows(url: URL) -> None:
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
+        undo_0008(database)
         undo_0005(database)
         undo_0004(database)
         undo_0003(database)
@@ -169,12 +174,13 @@ def test_a_database_of_the_first_version_gets_keys_and_keeps_its_rows(url: URL) 
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
         database.execute("DROP TABLE api_keys")
         database.execute("DROP INDEX ix_decisions_key_id")
+        undo_0008(database)
         undo_0005(database)
         undo_0004(database)
         undo_0003(database)
         database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
-    assert pending(url) == ["0002", "0003", "0004", "0005"]
+    assert pending(url) == ["0002", "0003", "0004", "0005", "0008"]
     migrate(url)
     found = "\n".join(contents(url))
     assert "CREATE TABLE api_keys" in found
