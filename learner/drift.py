@@ -21,7 +21,7 @@ Kind = Literal["quality", "cost", "latency"]
 MIN_INSTANCES = 30
 DELTA = 0.15
 MEASURED_DELTA = 0.25
-THRESHOLD = 35.0
+THRESHOLD = 40.0
 LEAST_VARIANCE = 0.06
 QUIET_AFTER_ALARM = 50
 REMEMBERED = 20
@@ -33,6 +33,8 @@ WARM_UP = 10
 CLIP = 3.0
 FIRST_SPREAD = 0.5
 MOST_CORRELATION = 0.75
+# Of a standard normal value that is cut off at one deviation.
+NEAR_VARIANCE = 0.516
 LEAST_SPREAD = 0.05
 LEAST_LATENCY_S = 1e-3
 
@@ -114,7 +116,7 @@ class Scale:
         seen: Residuals so far.
         spread: Standard deviation of one value.
         together: Correlation of a residual with the one before.
-        last: The residual before.
+        last: The residual before, cut off at one spread.
         centres: By category, how often it was seen and what is usual there.
     """
 
@@ -129,17 +131,27 @@ class Scale:
         known, centre = self.centres.get(category, (0, value))
         most = CLIP * self.spread
         off = min(max(value - centre, -most), most)
-        self.centres[category] = known + 1, centre + max(1.0 / (known + 1), SLOWEST) * off
+        self.centres[category] = known + 1, centre + rate_after(known) * off
         if known < WARM_UP:
             return None
         found = off / self.spread
         self.seen += 1
-        rate = max(1.0 / (self.seen + WARM_UP), SLOWEST)
+        rate = rate_after(self.seen + WARM_UP)
         self.spread = max(math.sqrt(self.spread**2 + rate * (off * off - self.spread**2)), LEAST_SPREAD)
-        self.together += rate * (found * self.last - self.together)
-        self.last = found
+        # Of residuals cut off at one spread, so that a change is not taken for correlation.
+        near = min(max(found, -1.0), 1.0)
+        self.together += rate * (near * self.last / NEAR_VARIANCE - self.together)
+        self.last = near
         r = min(max(self.together, 0.0), MOST_CORRELATION)
         return found * math.sqrt((1.0 - r) / (1.0 + r)) if self.seen > MIN_INSTANCES else None
+
+
+def rate_after(seen: int) -> float:
+    """Return the weight of one more value in a running mean: of the first ones their mean, later a slow one.
+
+    It slows down at once where enough was seen for alarms: a mean that follows a change hides it.
+    """
+    return max(1.0 / (seen + 1), SLOWEST) if seen < MIN_INSTANCES else max(0.3 / (seen + 1), SLOWEST)
 
 
 @dataclass(slots=True)
