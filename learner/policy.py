@@ -381,9 +381,10 @@ class View:
         """Choose arms to answer this query in the background, so that all learn from one comparison.
 
         Asks only where the exploration allowance, less what comparisons under way have reserved, pays for it; most
-        queries get none, and none where answers can hardly ever be compared: there a comparison teaches nothing.
+        queries get none, and none where answers can hardly ever be compared, or while nothing is learned: there a
+        comparison teaches nothing.
         """
-        if self._comparable(context) < LEAST_COMPARABLE:
+        if self.freeze is not None or self._comparable(context) < LEAST_COMPARABLE:
             return []
         costs = self.cost.predict(context)
         allowed = {i for i in serving(self.arms, limits) if self.arms[i].id not in asked}

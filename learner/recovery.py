@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learner.pool import Arm
+from learner.pool import SERVING, Arm
 from learner.types import FloatArray
 
 STALE_AFTER = 1_000
@@ -84,7 +84,9 @@ class Recovery:
         return [
             i
             for i, (arm, watch) in enumerate(zip(arms, self.watches, strict=True))
-            if request - watch.last >= STALE_AFTER and watch.quota == 0 and (arm.state == "parked" or watch.has_fallen)
+            if request - watch.last >= STALE_AFTER
+            and watch.quota == 0
+            and (arm.state == "parked" or (watch.has_fallen and arm.state in SERVING))
         ]
 
     def look_again(self, arm: int, quality: float, request: int) -> None:
