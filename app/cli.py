@@ -14,7 +14,7 @@ import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 
-from app import config_file
+from app import config_file, freeze_commands  # noqa: F401 - importing it adds its commands
 from app.client import JsonOption, fail, keys_app, models_app, out
 from app.errors import AppError, ConfigError
 from app.evaluation_commands import evaluate

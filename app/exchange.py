@@ -62,6 +62,7 @@ class Exchange:
     seals: Seals
     query_seal: str
     reference: str | None
+    learning: str = "on"
     started: float = field(default_factory=time.perf_counter)
     id: str = field(default_factory=new_inference_id)
     rows: list[CallRow] = field(default_factory=list)

@@ -100,7 +100,7 @@ class Jobs:
 
     async def snapshot(self) -> dict[str, Any]:
         """Store the learner's state, unless nothing has changed since the last time."""
-        if self.learning.seq == self._snapshot_seq:
+        if self.learning.seq == self._snapshot_seq or self.learning.is_catching_up:
             return {"seq": self._snapshot_seq, "stored": False}
         row = self.learning.snapshot(self.clock())
         await repository.add_snapshot(self.engine, row)
@@ -109,11 +109,13 @@ class Jobs:
 
     async def retune(self) -> dict[str, Any]:
         """Search the parameters on the comparisons in memory; promote a candidate only where its gain is certain."""
+        if self.learning.view.freeze is not None:
+            return {"candidate": None, "reason": "learning is frozen"}
         # Some seconds of work on values that never change: a thread, so that requests do not wait for it.
         best = await asyncio.to_thread(retune, *self.learning.comparisons())
         if best is None:
             return {"candidate": None, "reason": f"fewer than {LEAST_COMPARISONS} comparisons of three models or more"}
-        promoted = best.gain.low > 0.0
+        promoted = best.gain.low > 0.0 and self.learning.view.freeze is None
         metrics = {"gain": best.gain.mean, "gain_low": best.gain.low, "comparisons": best.comparisons}
         if promoted:
             await self.journal.append(Entry("policy", best.parameters.name, self.clock(), asdict(best.parameters)))

@@ -19,6 +19,7 @@ from learner.types import (
     Context,
     Demonstrated,
     Event,
+    Frozen,
     JudgeScore,
     Objective,
     ObjectiveChanged,
@@ -52,6 +53,20 @@ def _told_again(logged: Logged, feedback: FeedbackRow) -> Logged:
 
 def _event(logged: Logged, feature_version: str) -> Event | None:
     match logged.kind:
+        case "model" | "objective" | "key" | "policy" | "freeze":
+            return _said(logged)
+        case "request" | "comparison" | "probe":
+            served = served_of(logged, feature_version)
+            return Probed(served) if served is not None and logged.kind == "probe" else served
+        case "recorded":
+            return _recorded(logged, feature_version)
+        case "feedback":
+            return _rated_or_demonstrated(logged, feature_version)
+
+
+def _said(logged: Logged) -> Event | None:
+    """Translate what the operator, or re-tuning, said."""
+    match logged.kind:
         case "model":
             entry = ModelEntry.model_validate(logged.body["entry"])
             return PoolChanged(arm_of(entry, logged.body["state"]), logged.body.get("arrives", False))
@@ -62,13 +77,9 @@ def _event(logged: Logged, feature_version: str) -> Event | None:
             return ObjectiveChanged(None if own is None else _objective(own), account=logged.ref)
         case "policy":
             return ParametersChanged(Parameters(**logged.body))
-        case "request" | "comparison" | "probe":
-            served = served_of(logged, feature_version)
-            return Probed(served) if served is not None and logged.kind == "probe" else served
-        case "recorded":
-            return _recorded(logged, feature_version)
-        case "feedback":
-            return _rated_or_demonstrated(logged, feature_version)
+        case "freeze":
+            return Frozen(logged.body["frozen"], logged.body["by"])
+    return None
 
 
 def _objective(body: dict[str, Any]) -> Objective:

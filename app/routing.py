@@ -121,9 +121,11 @@ class Router:
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
         at = self.clock()
+        allowed = limits_of(request, query, context.input_chars, down)
         limits = replace(
-            limits_of(request, query, context.input_chars, down),
-            account=key_id, explore_usd=self.budgets.left_usd(key_id, at),
+            allowed,
+            account=key_id, explore=allowed.explore and view.freeze is None,
+            explore_usd=self.budgets.left_usd(key_id, at),
             control_share=self.control_share if is_controllable(request) and not is_part else 0.0,
         )  # fmt: skip
         decision = self._decide(request.model, context, limits, at)
@@ -134,7 +136,7 @@ class Router:
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=at, objective=self.objective(key_id),
             embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
-            reference=view.references.find(query_seal, components_of(context)),
+            reference=view.references.find(query_seal, components_of(context)), learning=self.learning.state,
         )  # fmt: skip
         self._prepare(exchange)
         return exchange

@@ -15,6 +15,7 @@ import numpy as np
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.alerts import Alerts
 from app.background import Background
 from app.budgets import Budgets, period_start
 from app.draining import Draining
@@ -71,6 +72,7 @@ class Service:
     keys: Keys
     budgets: Budgets
     draining: Draining
+    alerts: Alerts
     embedding: str
     evaluator: Evaluator
 
@@ -171,8 +173,10 @@ def _wire(
     timeout_s, keep_content = settings.timeouts.upstream_s, settings.storage.content
     comparisons, first_arm, probes = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(3))
     calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
+    metrics = Metrics()
+    alerts = Alerts(engine, settings.alerts.webhook_url, metrics, time.time)
     exploring = Exploring(settings.exploration.max_usd_per_day, lambda day: journal.spend.on(day).exploration_usd)
-    learning = Learning(state, engine, exploring)
+    learning = Learning(state, engine, exploring, alerts.take)
     journal = Journal(engine, learning.take)
     pool = Pool(journal, environ)
     objectives = Objectives(journal)
@@ -199,8 +203,8 @@ def _wire(
     return Service(
         settings, environment, engine, journal, learning, pool, router,
         feedback, objectives,
-        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        keys, budgets, Draining(pool, learning, background, time.time), learning.features.version,
+        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), metrics, background,
+        keys, budgets, Draining(pool, learning, background, time.time), alerts, learning.features.version,
         Evaluator(engine, partial(state_before, settings, learning.features)),
     )  # fmt: skip
 
@@ -209,6 +213,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
     folded = await service.learning.recover()
     await service.journal.open()
     service.learning.start()
+    service.alerts.start()
     now = time.time()
     spent_usd = await repository.spend_by_key(
         service.engine, day=period_start("day", now), month=period_start("month", now)
@@ -237,6 +242,7 @@ async def _stop(service: Service) -> None:
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()
+    await service.alerts.stop()
     await service.jobs.run("snapshot")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_dir
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -31,6 +32,17 @@ def _checked_database_url(value: str) -> str:
 def _checked_metric_name(value: str) -> str:
     if value in BUILT_IN_METRICS:
         raise ValueError("is a built-in metric; choose another name")
+    return value
+
+
+def _checked_webhook(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValueError("should be an address that begins with http:// or https:// and names a host")
     return value
 
 
@@ -120,6 +132,13 @@ class Decomposition(Strict):
     """The most that one request with all its parts may be expected to cost."""
 
 
+class Alerts(Strict):
+    """Who is told of alarms."""
+
+    webhook_url: Annotated[str, AfterValidator(_checked_webhook)] | None = Field(default=None, repr=False)
+    """Gets every alarm as a small JSON object by POST."""
+
+
 class Embedding(Strict):
     """An embedding file in place of the one in the data directory."""
 
@@ -141,6 +160,7 @@ class Settings(Strict):
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""
     feedback: Feedback = Feedback()
+    alerts: Alerts = Alerts()
     embedding: Embedding | None = None
 
     @model_validator(mode="after")

@@ -47,6 +47,9 @@ class Metrics:
     distrusted: Gauge = field(init=False)
     judge_weight: Gauge = field(init=False)
     judge_ece: Gauge = field(init=False)
+    alarms: Counter = field(init=False)
+    webhook_failures: Counter = field(init=False)
+    learning: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         r = self.registry
@@ -69,6 +72,14 @@ class Metrics:
         self.distrusted = Gauge("headrace_raters_distrusted", "Who rates against all else", ["by"], registry=r)
         self.judge_weight = Gauge("headrace_judge_weight", "How far a judge is believed", ["judge"], registry=r)
         self.judge_ece = Gauge("headrace_judge_ece", "Calibration error of a judge's scores", ["judge"], registry=r)
+        self.alarms = Counter("headrace_drift_alarms", "Alarms that were raised", ["model", "kind"], registry=r)
+        self.webhook_failures = Counter("headrace_webhook_failures", "Alarms that were not taken", registry=r)
+        self.learning = Gauge("headrace_learning", "1 for what learning does now", ["state", "reason"], registry=r)
+
+    def learns(self, state: str, code: str) -> None:
+        """Say what learning does now, and why."""
+        self.learning.clear()
+        self.learning.labels(state, code).set(1.0)
 
     def answered(self, *, model: str, stage: str, seconds: float, overhead_ms: float) -> None:
         """Count one answered request."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from learner.budget import LAMBDA_MIN, Controller, clip_lambda
+from learner.budget import Controller
 
 
 @dataclass(slots=True)
@@ -48,22 +48,8 @@ class Accounts:
         """What a request of every account that has its own objective may cost on average, USD."""
         return {account: controller.request_usd for account, controller in self.own.items()}
 
-    def foretold(self, curve: Callable[[float], float]) -> dict[str | None, float]:
-        """Return the λ that meets each budget, by account.
-
-        Args:
-            curve: Gives the λ at which a budget in USD per request is met.
-        """
+    @property
+    def budgets_usd(self) -> Mapping[str | None, float]:
+        """Budget per request of everybody and of every account, where the objective is one."""
         every = [(None, self.everybody), *self.own.items()]
-        budgets = {a: float(c.objective.value or 0.0) for a, c in every if c.objective.kind == "budget"}
-        # Most keys share a few budgets, and a curve takes milliseconds.
-        found = {usd: curve(usd) for usd in set(budgets.values())}
-        return {account: found[usd] for account, usd in budgets.items()}
-
-    def follow(self, before: Mapping[str | None, float], after: Mapping[str | None, float]) -> None:
-        """Move every λ as far as the λ that was foretold has moved."""
-        for account, lambda_ in after.items():
-            controller, start = self.of(account), before[account]
-            # At its lower end the curve says no more than that money was no object: there is nothing to scale then.
-            moved = controller.lambda_ * lambda_ / start if start > 2.0 * LAMBDA_MIN else lambda_
-            controller.lambda_ = clip_lambda(moved)
+        return {a: float(c.objective.value or 0.0) for a, c in every if c.objective.kind == "budget"}

@@ -103,6 +103,17 @@ class Cost:
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
 
+    def forget(self, index: int, kept: float, category: int | None = None) -> None:
+        """Forget all but a share of what is known of an arm's calls, or of those of one category."""
+        self._view = None
+        before = float(self.calls[index].sum())
+        forgotten = slice(None) if category is None else category
+        self.calls[index, forgotten] *= kept
+        self.output_tokens[index, forgotten] *= kept
+        share = float(self.calls[index].sum()) / max(before, 1e-9)
+        for sums in (self.chars, self.input_tokens, self.seconds):
+            sums[index] *= share
+
     def expected_output_tokens(self) -> FloatArray:
         """Output tokens per arm and category, shape (m, k)."""
         calls, tokens = self.calls.sum(axis=1), self.output_tokens.sum(axis=1)

@@ -17,7 +17,11 @@ UNUSED_SHARE = 0.01
 
 
 def looked_around(
-    arms: Sequence[Arm], counts: FloatArray, shares: FloatArray, typical: Prospects
+    arms: Sequence[Arm],
+    counts: FloatArray,
+    shares: FloatArray,
+    typical: Prospects,
+    doubts: FloatArray | float = 0.0,
 ) -> tuple[list[Arm], FloatArray]:
     """Return the arms in the states that the evidence gives them, and the upside of each, shape (m,).
 
@@ -29,11 +33,12 @@ def looked_around(
         counts: Observations behind each arm's mean, shape (m,).
         shares: Share of the recent requests of each arm, shape (m,).
         typical: What is believed of a typical query; its qualities are the arms' means.
+        doubts: Least standard deviation of each arm's mean, where it is looked at again, shape (m,).
     """
     means = typical.quality
     states = next_states(arms, means, counts, typical.cost_usd)
     kept = [i for i, arm in enumerate(states) if arm.is_routable and arm.state in SERVING]
-    deviations = np.sqrt(means * (1.0 - means) / (counts + 1.0))
+    deviations = np.maximum(np.sqrt(means * (1.0 - means) / (counts + 1.0)), doubts)
     gains = upsides(typical, deviations, kept)
     hoped = np.minimum(means + OPTIMISM * deviations, 1.0)
     for i in kept:

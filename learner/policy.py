@@ -48,6 +48,7 @@ from learner.types import (
     Context,
     Decision,
     FloatArray,
+    Freeze,
     JudgeScore,
     Limits,
     Parameters,
@@ -132,7 +133,7 @@ class View:
 
     `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's; likewise
     `requests_usd` and `request_usd` what a request may cost on average. Exploration plans with `allowance_usd`, and
-    none of its draws costs more than `room_usd`.
+    none of its draws costs more than `room_usd`. `freeze` is there while nothing is learned.
     """
 
     arms: tuple[Arm, ...]
@@ -156,6 +157,7 @@ class View:
     parameters: Parameters
     references: ReferencesView
     arrivals: Mapping[str, Arrival] = field(default_factory=dict)
+    freeze: Freeze | None = None
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""
@@ -436,9 +438,10 @@ class View:
         """Choose arms to answer this query in the background, so that all learn from one comparison.
 
         Asks only where the exploration allowance, less what comparisons under way have reserved, pays for it; most
-        queries get none, and none where answers can hardly ever be compared: there a comparison teaches nothing.
+        queries get none, and none where answers can hardly ever be compared, or while nothing is learned: there a
+        comparison teaches nothing.
         """
-        if self._comparable(context) < LEAST_COMPARABLE:
+        if self.freeze is not None or self._comparable(context) < LEAST_COMPARABLE:
             return []
         costs = self.cost.predict(context)
         allowed = {i for i in serving(self.arms, limits) if self.arms[i].id not in asked}

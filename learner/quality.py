@@ -241,6 +241,28 @@ class Quality:
         self.ridges[index].discount(kept)
         self._changed.add(index)
 
+    def shrink_category(self, index: int, category: int, kept: float) -> None:
+        """Forget all but a share of what is known of an arm in one category."""
+        self.count[index, category] *= kept
+        self.total[index, category] *= kept
+        self._changed.add(index)
+
+    def age(self, index: int, most: float) -> float:
+        """Forget all but `most` observations of an arm and still believe its mean; returns the share that was kept.
+
+        What is taken away is as good as the mean: so an arm that was bad stays bad until its answers say otherwise.
+        """
+        count = self.count[index]
+        seen = float(count.sum())
+        kept = min(1.0, most / max(seen, most))
+        if kept < 1.0:
+            mean = float(self.view().means[index])
+            self.total[index] -= (1.0 - kept) * mean * count
+            self.count[index] = kept * count
+            self.ridges[index].discount(kept)
+            self._changed.add(index)
+        return kept
+
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
         latest = self.view()

@@ -289,4 +289,28 @@ class ParametersChanged:
     parameters: Parameters
 
 
-Event = Served | Rated | Demonstrated | Probed | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The operator wants nothing to be learned from now on, or again; `by` is the key that said so, if any."""
+
+    is_frozen: bool
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What happened while nothing was learned, told again afterwards; the money it cost is in the accounts already."""
+
+    event: Served | Rated | Demonstrated | Probed | Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Since when nothing is learned, in unix seconds as logged, and whose key said so."""
+
+    since_s: float
+    by: str | None
+
+
+Happened = Served | Rated | Demonstrated | Probed | Recorded
+Event = Happened | PoolChanged | ObjectiveChanged | ParametersChanged | Frozen | Missed

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.api.deps import KeyDep, ServiceDep
+from app.learning_state import learning_state
 from app.onboarding import plan_of, progress_of, view_of
 from app.schemas.admin import ModelList, ModelView, RegisteredModel
 from app.schemas.pool import ModelEntry, ModelPatch
@@ -67,7 +68,8 @@ async def show_learner(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
     """Show what has been learned."""
     await service.learning.settled()
     counted = await repository.count_feedback(service.engine)
-    return {"state": "on", "feedback_events": counted} | service.learning.report()
+    said = learning_state(service.learning, service.router.clock())
+    return service.learning.report() | {"state": said.state, "reason": said.reason, "feedback_events": counted}
 
 
 @router.get("/objective")

@@ -128,7 +128,7 @@ def headers_of(exchange: Exchange) -> dict[str, str]:
         "x-headrace-explored": str(int(exchange.is_explored)),
         "x-headrace-cost-usd": f"{exchange.cost_usd:.9f}",
         "x-headrace-overhead-ms": f"{exchange.overhead_ms:.2f}",
-        "x-headrace-learning": "on",
+        "x-headrace-learning": exchange.learning,
     }
 
 

@@ -19,6 +19,7 @@ from app.storage.spend import SpendLedger
 from app.storage.tables import (
     APART,
     SUMMED,
+    AlarmRow,
     CallRow,
     DecisionRow,
     EventKind,
@@ -157,6 +158,45 @@ async def events_of_kind(engine: AsyncEngine, kind: EventKind) -> list[EventRow]
     """Return all events of one kind, in their order."""
     async with AsyncSession(engine) as session:
         return await _select(session, EventRow, col(EventRow.kind) == kind, col(EventRow.seq))
+
+
+async def freeze_before(engine: AsyncEngine, seq: int) -> int | None:
+    """Return the number of the event with which the freeze began that lasted until event `seq`; None for no freeze."""
+    began: int | None = None
+    for event in await events_of_kind(engine, "freeze"):
+        if event.seq < seq:
+            began = (began or event.seq) if event.body["frozen"] else None
+    return began
+
+
+async def last_feedback_at(engine: AsyncEngine) -> float | None:
+    """Return when the latest feedback came; None where there never was any."""
+    async with AsyncSession(engine) as session:
+        return (await session.exec(select(func.max(FeedbackRow.received_at)))).one()
+
+
+async def add_alarm(engine: AsyncEngine, alarm: AlarmRow) -> bool:
+    """Store an alarm; returns whether it is a new one."""
+    async with AsyncSession(engine) as session:
+        if await session.get(AlarmRow, alarm.id) is not None:
+            return False
+        await session.merge(alarm)
+        await session.commit()
+        return True
+
+
+async def delivered_alarm(engine: AsyncEngine, alarm_id: str, at: float) -> None:
+    """Note when the webhook was told of an alarm."""
+    async with AsyncSession(engine) as session:
+        await session.exec(update(AlarmRow).where(col(AlarmRow.id) == alarm_id).values(delivered_at=at))
+        await session.commit()
+
+
+async def alarms_since(engine: AsyncEngine, at: float, limit: int) -> list[AlarmRow]:
+    """Return the latest alarms from a time on, newest first."""
+    async with AsyncSession(engine) as session:
+        found = select(AlarmRow).where(col(AlarmRow.at) >= at).order_by(col(AlarmRow.at).desc(), col(AlarmRow.id))
+        return list(await session.exec(found.limit(limit)))
 
 
 async def _feedback_of(session: AsyncSession, events: Sequence[EventRow]) -> dict[str, FeedbackRow]:

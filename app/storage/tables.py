@@ -18,7 +18,9 @@ Status = Literal["open", "answered", "failed", "cancelled"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
 Account = Literal["request", "background"]
-EventKind = Literal["request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key"]
+EventKind = Literal[
+    "request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key", "freeze"
+]
 Source = Literal["config", "api"]
 
 # SQLite numbers rows by itself only where the type is exactly INTEGER; its INTEGER has 64 bits.
@@ -258,6 +260,26 @@ class SnapshotRow(Row, table=True):
     schema_version: int
     checksum: str
     body: bytes = Field(sa_type=LargeBinary)
+
+
+class AlarmRow(Row, table=True):
+    """Keep an alarm of the learner; `id` tells the event that raised it, so that a replay finds it here already.
+
+    `category` is null where the model has changed altogether; `size` counts standard deviations of one observation,
+    and `observation` what the learner had learned from by then.
+    """
+
+    __tablename__ = "alarms"
+
+    id: str = Field(primary_key=True)
+    at: float = Field(index=True)
+    kind: str
+    model: str
+    category: str | None = None
+    direction: str
+    size: float
+    observation: int
+    delivered_at: float | None = None
 
 
 class SpendRow(Row, table=True):

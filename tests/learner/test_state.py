@@ -268,7 +268,7 @@ def test_an_arm_that_becomes_another_raises_one_alarm_and_is_learned_anew() -> N
     for i in range(300):
         event = served(called("small", 0, None), name=f"q{i}", of=context(TEXTS[i % len(TEXTS)]))
         folded(event, thumb(event, up=bool(rng.random() < (0.9 if i < 200 else 0.2))), into=learner)
-    assert [alarm["model"] for alarm in learner.drift.alarms] == ["small"]
+    assert [(alarm.kind, alarm.model) for alarm in learner.drift.alarms] == [("quality", "small")]
     assert learner.view().quality.means[0] < 0.4
 
 
