@@ -295,6 +295,13 @@ async def test_models_are_listed_as_a_table_and_as_json(remote: Client) -> None:
     assert [model["id"] for model in listed] == ["small", "middle", "large"]
 
 
+async def test_learning_is_frozen_and_unfrozen(remote: Client, house: House) -> None:
+    assert json.loads((await remote("policy", "freeze", "--json")).stdout)["state"] == "frozen"
+    assert (await house.ask()).headers["x-headrace-learning"] == "frozen"
+    assert json.loads((await remote("policy", "unfreeze", "--json")).stdout)["since"] is None
+    assert (await house.ask()).headers["x-headrace-learning"] == "on"
+
+
 async def test_a_model_is_shown_with_what_was_learned_of_it(remote: Client) -> None:
     shown = json.loads((await remote("models", "show", "small", "--json")).stdout)
     assert (shown["id"], shown["learned"]["quality"]) == ("small", pytest.approx(0.6, abs=0.05))
