@@ -217,7 +217,7 @@ class View:
         costs_usd = prospects.cost_usd[kept]
         extra = extra_usd(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_)
         # Who refuses exploration gets none of its draws, not even where it costs nothing.
-        room_usd = max(self.room_usd - reserved_usd, 0.0) if limits.explore else -1.0
+        room_usd = self._room_usd(reserved_usd) if limits.explore else -1.0
         barred = barred_arms(
             values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
         )
@@ -244,6 +244,10 @@ class View:
             category=self.taxonomy.names[int(context.categories.argmax())],
             explored_quality=quality,
         )
+
+    def _room_usd(self, reserved_usd: float) -> float:
+        """Return what one draw may cost: the share may be overdrawn by one, the day's cap by none."""
+        return max(self.room_usd - reserved_usd, 0.0) if self.allowance_usd > reserved_usd else 0.0
 
     @staticmethod
     def _affordable(kept: list[int], belief: Belief, cost_usd: FloatArray, limits: Limits) -> list[int]:
