@@ -85,8 +85,11 @@ class Background:
             self.keep(self._compare(exchange, arms))
 
     async def _compare(self, exchange: Exchange, arms: list[str]) -> None:
-        rows = await asyncio.gather(*(self.call(exchange, arm, "shadow") for arm in arms))
-        self.learning.exploring.settle("comparison", exchange.id, sum(row.cost_usd for row in rows))
+        rows: list[CallRow] = []
+        try:
+            rows = await asyncio.gather(*(self.call(exchange, arm, "shadow") for arm in arms))
+        finally:
+            self.learning.exploring.settle("comparison", exchange.id, sum(row.cost_usd for row in rows))
         await self.journal.append(Entry("comparison", exchange.id, self.clock(), {}, tuple(rows)))
 
     async def call(self, exchange: Exchange, arm: str, purpose: Purpose) -> CallRow:

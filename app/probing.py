@@ -55,9 +55,12 @@ class Probing:
         # Lists of its own: what is in the request's is stored, and a comparison may be adding to it.
         probe = replace(exchange, rows=list(exchange.rows), scores=list(exchange.scores))
         stored, known = len(probe.rows), {(score.judge, score.step) for score in exchange.scores}
-        found = await self.judging.ask(judges, probe, step, explored=True)
-        rows, scores = probe.rows[stored:], [score for score in found if (score.judge, score.step) not in known]
+        try:
+            found = await self.judging.ask(judges, probe, step, explored=True)
+        finally:
+            rows = probe.rows[stored:]
+            self.background.learning.exploring.settle("probe", exchange.id, sum(row.cost_usd for row in rows))
+        scores = [score for score in found if (score.judge, score.step) not in known]
         for row in rows:
             row.account = "background"
-        self.background.learning.exploring.settle("probe", exchange.id, sum(row.cost_usd for row in rows))
         await self.background.journal.append(Entry("probe", exchange.id, self.background.clock(), {}, (*rows, *scores)))

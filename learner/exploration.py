@@ -254,19 +254,16 @@ class Ledger:
     @property
     def allowance_usd(self) -> float:
         """What exploration may plan to spend now, USD; never negative."""
-        return self._left_usd(MARGIN)
+        by_share = MARGIN * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
+        return max(0.0, min(by_share, MARGIN * self.max_usd_per_day - self.today_usd))
 
     @property
     def room_usd(self) -> float:
-        """What one single draw may cost now, USD; never negative: the caps without the margin.
+        """What one single draw may cost now, USD; never negative: what is left of the day's cap.
 
-        A try that costs more than what is planned with is possible so, from time to time, and no cap is exceeded.
+        The share is no bound on a single draw: dear arms, whose tries count most early on, would wait too long.
         """
-        return self._left_usd(1.0)
-
-    def _left_usd(self, planned: float) -> float:
-        by_share = planned * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
-        return max(0.0, min(by_share, planned * self.max_usd_per_day - self.today_usd))
+        return max(0.0, self.max_usd_per_day - self.today_usd)
 
 
 def shadow_arms(costs_usd: FloatArray, uncertainty: FloatArray, *, allowance_usd: float, most: int) -> list[int]:

@@ -229,7 +229,7 @@ class View:
         costs_usd = prospects.cost_usd[kept]
         extra = extra_usd(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_)
         # Who refuses exploration gets none of its draws, not even where it costs nothing.
-        room_usd = max(self.room_usd - reserved_usd, 0.0) if limits.explore else -1.0
+        room_usd = self._room_usd(reserved_usd) if limits.explore else -1.0
         barred = barred_arms(
             values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
         )
@@ -263,6 +263,10 @@ class View:
             self.arms, kept, limits, qualities=self.quality.means, typical_usd=self.cost.typical_usd,
             costs_usd=costs_usd, request_usd=self.requests_usd.get(limits.account or "", self.request_usd),
         )  # fmt: skip
+
+    def _room_usd(self, reserved_usd: float) -> float:
+        """Return what one draw may cost: the share may be overdrawn by one, the day's cap by none."""
+        return max(self.room_usd - reserved_usd, 0.0) if self.allowance_usd > reserved_usd else 0.0
 
     @staticmethod
     def _affordable(kept: list[int], belief: Belief, cost_usd: FloatArray, limits: Limits) -> list[int]:

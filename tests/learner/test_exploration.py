@@ -180,13 +180,13 @@ spends = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 4.0 
 
 
 @given(st.lists(spends, max_size=80), st.floats(0.0, 1.0), st.floats(0.0, 3.0), st.floats(0.0, 0.5))
-def test_caps_hold_for_an_explorer_that_always_spends_all_it_may(
+def test_caps_hold_for_an_explorer_that_always_spends_its_allowance(
     sequence: list[tuple[float, float, float]], share: float, per_day: float, advance: float
 ) -> None:
     ledger, by_day = Ledger(share, per_day, advance), dict[int, float]()
     # Events are logged in the order of their commit: at midnight their own times may be out of order.
     for served_usd, greed, at_s in sequence:
-        explored = greed * ledger.room_usd
+        explored = greed * ledger.allowance_usd
         ledger.spend(usd=served_usd + explored, explored_usd=explored, at_s=at_s)
         day = max([int(at_s // DAY_S), *by_day])
         by_day[day] = by_day.get(day, 0.0) + explored

@@ -109,16 +109,17 @@ def test_who_refuses_exploration_gets_only_arms_that_are_as_good_as_the_best(com
 @given(st.integers(0, 1_000), st.floats(0.0, 6e-3), st.floats(0.0, 3e-3), st.floats(0.0, 6e-3))
 def test_no_single_draw_costs_more_than_there_is_room_for(seed: int, room: float, reserved: float, most: float) -> None:
     view = replace(incomparable(nearly(VIEW, "small", 0.02)), lambda_=5.0, request_usd=1.0)
-    view = replace(view, allowance_usd=0.9 * room, room_usd=room)
+    view = replace(view, allowance_usd=0.5 * room, room_usd=room)
+    left = room - reserved if 0.5 * room > reserved else 0.0
     decision = view.decide(context(), Limits(explore_usd=most), rng(seed), reserved_usd=reserved)
     utilities = decision.scores
     best = max(utilities, key=lambda name: utilities[name])
     for name, probability in decision.probabilities.items():
         extra = min(decision.costs_usd[name] - decision.costs_usd[best], (utilities[best] - utilities[name]) / 5.0)
         is_near = utilities[name] >= utilities[best] - NEAR
-        if not is_near and (max(CAUTION * extra, 0.0) > max(room - reserved, 0.0) or decision.costs_usd[name] > most):
+        if not is_near and (max(CAUTION * extra, 0.0) > left or decision.costs_usd[name] > most):
             assert probability == 0.0
-    assert decision.explored_usd * CAUTION <= max(room - reserved, 0.0) + 1e-15
+    assert decision.explored_usd * CAUTION <= left + 1e-15
     assert sum(decision.probabilities.values()) == pytest.approx(1.0)
     assert decision.propensity == decision.probabilities[decision.arm] > 0.0
 
