@@ -7,6 +7,7 @@ slice a new view is published by one assignment. Recovery is the same fold: the 
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from app.storage.tables import CallRow, DecisionRow, FeedbackRow, JudgeScoreRow,
 from learner import snapshot
 from learner.errors import LearnerError, SnapshotIncompatible
 from learner.features import Features
+from learner.gate import Contest
 from learner.policy import View
 from learner.report import report
 from learner.state import LearnerState
@@ -42,6 +44,9 @@ class Learning:
     Args:
         state: The state before any event of the log.
         engine: The database that holds the log.
+
+    Attributes:
+        on_published: Called after each slice, once its view is out; it must not wait, nor raise.
     """
 
     def __init__(self, state: LearnerState, engine: AsyncEngine) -> None:
@@ -53,6 +58,7 @@ class Learning:
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
         self.view: View = state.view()
+        self.on_published: Callable[[], None] = lambda: None
 
     async def recover(self) -> int:
         """Fold the latest usable snapshot and the log after it; returns the number of events folded."""
@@ -106,6 +112,7 @@ class Learning:
             for seq, entry in slice_:
                 self._fold(await self._read(seq, entry))
             self.view = self._state.view()
+            self.on_published()
             for _ in slice_:
                 self._waiting.task_done()
             await asyncio.sleep(0)
@@ -204,6 +211,17 @@ class Learning:
     def report(self) -> dict[str, Any]:
         """Describe what has been learned, for the administrator."""
         return report(self._state)
+
+    @property
+    def contest(self) -> Contest | None:
+        """The contest of two versions of the policy that is under way; not to be changed."""
+        return self._state.contest
+
+    def log_in_memory(self) -> dict[str, Any]:
+        """Describe what `comparisons` are taken from: how many inferences, of when, and by which features."""
+        times = [logged.at for logged in self._recent.values()]
+        told = {"decisions": len(times), "since": min(times, default=None), "until": max(times, default=None)}
+        return told | {"feature_version": self.features.version}
 
     def comparisons(self) -> tuple[View, list[Comparison]]:
         """Return the inferences still in memory that several models answered, oldest first, and the view of now."""

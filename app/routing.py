@@ -84,8 +84,16 @@ class Router:
         """What is believed now."""
         return self.learning.view
 
-    def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
-        """Decide who answers first; nothing is called yet.
+    def begin(
+        self,
+        request: ChatRequest,
+        body: dict[str, object],
+        *,
+        user: str | None,
+        key_id: str | None,
+        policy: str | None = None,
+    ) -> Exchange:
+        """Decide who answers first; nothing is called yet. A part is decided by the `policy` of its parent.
 
         Raises:
             ModelNotFound: the request names a model that is not in the pool.
@@ -95,12 +103,12 @@ class Router:
         started = time.perf_counter()
         query = query_of(body)
         refuse_impossible(request, query)
-        view = self.learning.view
+        view = self._drawn(request.model, policy)
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
         limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
-        decision = self._decide(request.model, context, limits)
+        decision = self._decide(view, request.model, context, limits)
         exchange = Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
             user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
@@ -118,12 +126,21 @@ class Router:
         limits = (options.max_cost_usd, self.decomposition.max_cost_usd if options.decompose else None)
         exchange.limit_usd = min(self.budgets.left_usd(exchange.key_id, at), *(usd for usd in limits if usd), math.inf)
         if options.fusion:
-            with_panel(exchange, self.view)
+            with_panel(exchange, self.view_of(exchange))
         else:
             exchange.composing_usd = exchange.decision.costs_usd.get(exchange.decision.arm, 0.0)
 
-    def _decide(self, model: str, context: Context, limits: Limits) -> Decision:
+    def view_of(self, exchange: Exchange) -> View:
+        """What is believed now, under the version of the policy that decided a request."""
+        return self.learning.view.under(exchange.decision.policy_version)
+
+    def _drawn(self, model: str, policy: str | None) -> View:
         view = self.learning.view
+        if policy is not None:
+            return view.under(policy)
+        return view.drawn(self.rng) if is_routed(model) else view
+
+    def _decide(self, view: View, model: str, context: Context, limits: Limits) -> Decision:
         if not is_routed(model):
             self.pool.entry(model)
             return pinned(model, view, context, view.price(limits))
@@ -208,7 +225,13 @@ class Router:
         tags = {name: value for name, value in exchange.request.router.tags.items() if name != EPISODE}
         options = exchange.request.router.model_copy(update={"decompose": False, "tags": tags, **left})
         request = exchange.request.model_copy(update={"router": options, "stream": False})
-        part = self.begin(request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id)
+        part = self.begin(
+            request,
+            part_body(exchange.body, text),
+            user=exchange.user,
+            key_id=exchange.key_id,
+            policy=exchange.decision.policy_version,
+        )
         part.parent_id = exchange.id
         return part
 
@@ -237,7 +260,7 @@ class Router:
     def _step(self, exchange: Exchange) -> Stop | Ask:
         if exchange.decision.stage == "pinned":
             return Stop(exchange.rows[-1].step, 1.0) if exchange.rows[-1].outcome == "ok" else Ask("", 0.0)
-        return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
+        return self.view_of(exchange).next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
     async def call(
         self,
@@ -323,7 +346,7 @@ class Router:
             return None
         if exchange.decision.stage != "pinned":
             try:
-                return self.learning.view.decide(exchange.context, exchange.limits, self.rng).arm
+                return self.view_of(exchange).decide(exchange.context, exchange.limits, self.rng).arm
             except NoEligibleArm:
                 pass
         raise nobody_answered(exchange)

@@ -23,6 +23,7 @@ from app.judging import Judging
 from app.keys import Keys
 from app.learning import Learning
 from app.objective import Objectives, to_learner
+from app.policies import Policies
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import Provider
@@ -59,6 +60,7 @@ class Service:
     router: Router
     feedback: Feedback
     objectives: Objectives
+    policies: Policies
     jobs: Jobs
     metrics: Metrics
     background: Background
@@ -174,6 +176,8 @@ def _wire(
         background, probing, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
     )  # fmt: skip
+    metrics = Metrics()
+    policies = Policies(journal, learning, Registry(environment.data_dir), metrics, background.keep, time.time)
     given = settings.feedback
     feedback = Feedback(
         learning, journal, settings.metrics, time.time, keep_content, given.window_days, seals,
@@ -181,8 +185,8 @@ def _wire(
     )  # fmt: skip
     return Service(
         settings, environment, engine, journal, learning, pool, router,
-        feedback, objectives,
-        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
+        feedback, objectives, policies,
+        Jobs(engine, learning, policies, time.time), metrics, background,
         keys, budgets, learning.features.version,
     )  # fmt: skip
 
@@ -199,6 +203,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
     await service.pool.open(await repository.list_models(service.engine), service.settings.models, now)
     await service.objectives.open(service.engine, service.settings.objective, now)
     await service.learning.settled()
+    await service.policies.open(await repository.list_policies(service.engine))
     if schedule:
         service.jobs.start()
     # What lives as long as the process need not be looked through again and again by the garbage collector.
@@ -212,6 +217,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
 
 async def _stop(service: Service) -> None:
     service.jobs.stop()
+    await service.policies.mirror.stop()
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()

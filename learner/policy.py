@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -109,11 +110,19 @@ class Answered:
         return replace(self, answers=replace(self.answers, evidence=evidence))
 
 
+class Challenge(Protocol):
+    """Another version of the policy, and its share of the requests."""
+
+    challenger: Parameters
+    share: float
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
     `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
+    `challenger` is the same view under the parameters of another version, drawn for a `share` of the requests.
     """
 
     arms: tuple[Arm, ...]
@@ -134,6 +143,23 @@ class View:
     request_usd: float
     parameters: Parameters
     references: ReferencesView
+    challenger: View | None = None
+    share: float = 0.0
+
+    def challenged(self, contest: Challenge | None) -> View:
+        """Return this view with a challenger beside it."""
+        if contest is None:
+            return self
+        return replace(self, challenger=replace(self, parameters=contest.challenger), share=contest.share)
+
+    def drawn(self, rng: np.random.Generator) -> View:
+        """Draw the version that decides a request."""
+        return self.challenger if self.challenger is not None and rng.random() < self.share else self
+
+    def under(self, policy: str) -> View:
+        """Return the version that decided a request, by its name; the champion where that one serves no more."""
+        challenger = self.challenger
+        return challenger if challenger is not None and challenger.parameters.name == policy else self
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

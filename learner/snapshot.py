@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from learner import drift
+from learner import drift, gate
 from learner.accounts import Accounts
 from learner.budget import Controller
 from learner.calibration import Calibration
@@ -44,7 +44,7 @@ from learner.taxonomy import Taxonomy
 from learner.trust import Trust
 from learner.types import FloatArray, Objective, Parameters
 
-SCHEMA = 5
+SCHEMA = 6
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -79,6 +79,7 @@ def dump(state: LearnerState) -> bytes:
             "unsupported": state.trust.unsupported,
         },
         "quiet": state.drift.quiet,
+        "contest": None if state.contest is None else gate.dump(state.contest),
         "observations": state.observations,
         "requests": state.requests,
     }
@@ -155,6 +156,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         arms=arms,
         lessons=Lessons(_lessons(manifest["lessons"]), _lessons(manifest["rated"])),
         references=_references(manifest["references"], arrays["references"]),
+        contest=None if manifest["contest"] is None else gate.restore(manifest["contest"]),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )

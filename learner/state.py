@@ -20,6 +20,7 @@ from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
 from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
+from learner.gate import Contest, contest_of
 from learner.joint import MAX_ANSWERS, Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson, Lessons
@@ -77,6 +78,7 @@ class LearnerState:
     arms: list[Arm] = field(default_factory=list)
     lessons: Lessons = field(default_factory=Lessons)
     references: References = field(default_factory=References)
+    contest: Contest | None = None
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -123,8 +125,8 @@ class LearnerState:
                 self._set_arm(arm)
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
-            case ParametersChanged(parameters):
-                self.parameters = parameters
+            case ParametersChanged():
+                self.parameters, self.contest = event.parameters, contest_of(event)
             case Served():
                 self._serve(event, at_s)
             case Rated() | Demonstrated():
@@ -231,6 +233,9 @@ class LearnerState:
         if event.is_first:
             self._believe(event)
             self._listen(event)
+        if self.contest is not None and event.is_first:
+            lesson, lambda_ = self.lessons.of(event.inference_id), self.accounts.of(event.account).lambda_
+            self.contest.serve(event, lesson, lambda_=lambda_, usd=usd)
         self._see(event)
         for call in fresh:
             if call.outcome == "ok" and call.purpose in ANSWERING:
@@ -303,6 +308,8 @@ class LearnerState:
             return
         if lesson.hear(event, weight):
             self._relabel(served, lesson, answered, rates)
+            if self.contest is not None:
+                self.contest.hear(served, lesson, rates)
 
     def _relabel(self, served: Served, lesson: Lesson, answered: Answered, rates: Rates) -> None:
         """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
@@ -436,4 +443,4 @@ class LearnerState:
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
             references=self.references.view(),
-        )
+        ).challenged(self.contest)

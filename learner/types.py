@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 
 Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
+Phase = Literal["canary", "hold_back"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
 
 # Calls whose answer is the arm's own answer to the query; a judge, a planner or a merger was asked something else.
@@ -176,7 +177,8 @@ class JudgeScore:
 class Served:
     """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before.
 
-    `query_seal` is a keyed hash of what the query hangs on.
+    `query_seal` is a keyed hash of what the query hangs on; `policy` names the version that decided, None where the
+    client did.
     """
 
     inference_id: str
@@ -189,6 +191,7 @@ class Served:
     propensity: float = 1.0
     account: str | None = None
     query_seal: str | None = None
+    policy: str | None = None
 
     @property
     def is_first(self) -> bool:
@@ -261,9 +264,15 @@ class ObjectiveChanged:
 
 @dataclass(frozen=True, slots=True)
 class ParametersChanged:
-    """Another set of parameters was promoted."""
+    """Another version of the policy serves; a challenger, if there is one, is drawn for a share of the requests.
+
+    `phase` tells a candidate on its way up (`canary`) from the former champion (`hold_back`).
+    """
 
     parameters: Parameters
+    challenger: Parameters | None = None
+    share: float = 0.0
+    phase: Phase = "canary"
 
 
 Event = Served | Rated | Demonstrated | Probed | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged

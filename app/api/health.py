@@ -32,6 +32,12 @@ async def ready(service: ServiceDep) -> dict[str, Any]:
 async def metrics(service: ServiceDep, _: KeyDep) -> Response:
     """Return the metrics in Prometheus' text format."""
     report, total = service.learning.report(), service.journal.spend.total
+    policies = service.policies
+    service.metrics.policies(
+        policies.serving(),
+        (policies.contest() or {}).get("gain"),
+        is_registry_up=policies.mirror.standing.state == "ok",
+    )
     text = service.metrics.render(
         lambda_=report["lambda"],
         observations=report["observations"],
