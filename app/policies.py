@@ -108,7 +108,7 @@ class Policies:
         view = self._learning.view
         if view.challenger is None:
             return {view.parameters.name: 1.0}
-        return {view.parameters.name: 1.0 - view.share, view.challenger.parameters.name: view.share}
+        return {view.parameters.name: 1.0 - view.share, view.challenger.name: view.share}
 
     def contest(self) -> dict[str, Any] | None:
         """Describe the contest under way."""

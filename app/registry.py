@@ -155,7 +155,7 @@ def check_store(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path, timeout=5.0)) as database:
             database.execute("BEGIN IMMEDIATE")
-            database.execute("CREATE TABLE headrace_probe (nothing INTEGER)")
+            database.execute("CREATE TABLE headrace_probe (written INTEGER)")
             database.rollback()
     except sqlite3.Error as err:
         raise OSError(f"{path} cannot be written: {err}") from err

@@ -26,6 +26,8 @@ Verdict = Literal["worse", "not_worse", "undecided"]
 
 # Chance that a contest ends with the wrong one of two verdicts, whenever it is looked at.
 ALPHA = 0.05
+# Half of it for either verdict.
+ENOUGH = math.log(2.0 / ALPHA)
 # Utility by which the newer version may be worse and still pass: no contest could ever show that it is exactly as good.
 MARGIN = 0.02
 # The first requests only tell what is usual.
@@ -171,9 +173,9 @@ class Contest:
         if min(self.champions.requests, self.challengers.requests) < LEAST_REQUESTS:
             return None
         below, above = self._reach()
-        if evidence(-self.sum, self.squares, above) > math.log(2.0 / ALPHA):
+        if is_shown(-self.sum, self.squares, above):
             return "worse"
-        if evidence(self.sum + self.requests * MARGIN, self.squares, below) > math.log(2.0 / ALPHA):
+        if is_shown(self.sum + self.requests * MARGIN, self.squares, below):
             return "not_worse"
         return "undecided" if self.requests >= MOST_REQUESTS else None
 
@@ -209,6 +211,12 @@ def told_quality(lesson: Lesson, rates: Rates) -> float | None:
     return lesson.seen + lesson.weights.get(False, 0.0) * (min(max(told, 0.0), 1.0) - lesson.seen)
 
 
+def is_shown(total: float, squares: float, reach: float) -> bool:
+    """Tell whether the evidence for a positive mean is enough."""
+    # The largest bet alone, without what the spread costs it, is more than the evidence can be.
+    return BETS[0] / reach * total > ENOUGH and evidence(total, squares, reach) > ENOUGH
+
+
 def evidence(total: float, squares: float, reach: float) -> float:
     """Return the log of what betting on a positive mean has won; fair bets win more than log(1/α) with probability α.
 
@@ -227,13 +235,12 @@ def evidence(total: float, squares: float, reach: float) -> float:
 
 def boundary(squares: float, reach: float) -> float:
     """Return the sum that is evidence enough: the root of `evidence` in its total, by Newton's method from above."""
-    wanted = math.log(2.0 / ALPHA)
     slopes = [bet / reach for bet in BETS]
     losses = [risk * squares / (reach * reach) for risk in RISKS]
     # One bet alone would need as much; the mean of all is convex, so that each step stays above the root.
-    total = min((wanted + math.log(len(BETS)) + loss) / slope for slope, loss in zip(slopes, losses, strict=True))
+    total = min((ENOUGH + math.log(len(BETS)) + loss) / slope for slope, loss in zip(slopes, losses, strict=True))
     for _ in range(8):
-        weights = [math.exp(s * total - loss - wanted) for s, loss in zip(slopes, losses, strict=True)]
+        weights = [math.exp(s * total - loss - ENOUGH) for s, loss in zip(slopes, losses, strict=True)]
         height = math.log(sum(weights) / len(weights))
         total -= height * sum(weights) / sum(w * s for w, s in zip(weights, slopes, strict=True))
     return total

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -110,19 +109,12 @@ class Answered:
         return replace(self, answers=replace(self.answers, evidence=evidence))
 
 
-class Challenge(Protocol):
-    """Another version of the policy, and its share of the requests."""
-
-    challenger: Parameters
-    share: float
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
     `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
-    `challenger` is the same view under the parameters of another version, drawn for a `share` of the requests.
+    `challenger` is another version of the policy, drawn for a `share` of the requests.
     """
 
     arms: tuple[Arm, ...]
@@ -143,23 +135,20 @@ class View:
     request_usd: float
     parameters: Parameters
     references: ReferencesView
-    challenger: View | None = None
+    challenger: Parameters | None = None
     share: float = 0.0
-
-    def challenged(self, contest: Challenge | None) -> View:
-        """Return this view with a challenger beside it."""
-        if contest is None:
-            return self
-        return replace(self, challenger=replace(self, parameters=contest.challenger), share=contest.share)
 
     def drawn(self, rng: np.random.Generator) -> View:
         """Draw the version that decides a request."""
-        return self.challenger if self.challenger is not None and rng.random() < self.share else self
+        if self.challenger is None or rng.random() >= self.share:
+            return self
+        return self.under(self.challenger.name)
 
     def under(self, policy: str) -> View:
         """Return the version that decided a request, by its name; the champion where that one serves no more."""
-        challenger = self.challenger
-        return challenger if challenger is not None and challenger.parameters.name == policy else self
+        if self.challenger is None or policy != self.challenger.name:
+            return self
+        return replace(self, parameters=self.challenger, challenger=None, share=0.0)
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

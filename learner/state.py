@@ -443,4 +443,6 @@ class LearnerState:
             request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
             parameters=self.parameters,
             references=self.references.view(),
-        ).challenged(self.contest)
+            challenger=self.contest.challenger if self.contest is not None else None,
+            share=self.contest.share if self.contest is not None else 0.0,
+        )
