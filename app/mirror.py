@@ -52,7 +52,8 @@ class Mirror:
         return asdict(self.standing) | {"versions": len(self._versions)}
 
     async def _write(self) -> None:
-        while self._is_due:
+        revision = -1
+        while revision != self._versions.revision:
             revision, other = self._versions.revision, self._versions.challenger
             numbers = await self._registry.mirror(
                 [as_version(row) for row in self._versions],
