@@ -10,8 +10,7 @@ once: that event ends the contest the verdict came from.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ import structlog
 from app.errors import Conflict
 from app.learning import Learning
 from app.mirror import Mirror
+from app.offline import judge, offline_gain
 from app.registry import Registry
 from app.schemas.policies import Promotion
 from app.storage.batch import Entry
@@ -27,7 +27,7 @@ from app.storage.tables import PolicyRow, PolicyState
 from app.telemetry import Metrics
 from app.versions import Versions, changed, gain_text, name_of
 from learner.gate import MARGIN, Verdict
-from learner.tuning import LEAST_COMPARISONS, Candidate, gain_of
+from learner.tuning import Candidate
 from learner.types import Parameters, Phase
 
 CONTEST_SHARE = 0.1
@@ -37,19 +37,7 @@ SHOWN: dict[Verdict, str] = {
     "undecided": "neither shown better nor worse than",
 }
 
-Offline = Callable[[Parameters], Awaitable[Candidate | None]]
-
 log = structlog.get_logger(__name__)
-
-
-def offline_gain(learning: Learning) -> Offline:
-    """Return the offline gate's estimate: the paired gain over the version in force, on the comparisons in memory."""
-
-    async def estimated(parameters: Parameters) -> Candidate | None:
-        # Seconds of work on values that never change: a thread, so that requests do not wait for it.
-        return await asyncio.to_thread(gain_of, *learning.comparisons(), parameters)
-
-    return estimated
 
 
 class Policies:
@@ -183,26 +171,16 @@ class Policies:
         """Make a candidate the canary where what it is estimated to gain is certain to be a gain, else refuse it."""
         async with self._changing:
             self.refuse_while_contested()
-            state: PolicyState = "canary" if found is not None and found.gain.low > 0.0 else "refused"
-            row = changed(row, state, self._estimated(found), self._clock(), offline=self._offline_figures(found))
+            data = self._learning.log_in_memory() | {"comparisons": found.comparisons if found else None}
+            said = judge(found, name_of(self.versions.champion), data)
+            state: PolicyState = "canary" if said.passes else "refused"
+            row = changed(row, state, said.reason, self._clock(), offline=said.figures)
             if state == "canary":
                 await self._serve(self.versions.champion, row, "canary")
             else:
                 await self._store(row)
             self._tell(state, row)
             return row
-
-    def _estimated(self, found: Candidate | None) -> str:
-        if found is None:
-            return f"there are fewer than {LEAST_COMPARISONS} comparisons of three models or more to judge it by"
-        over, gain = name_of(self.versions.champion), gain_text(asdict(found.gain))
-        told = f"its offline gain over {over} is {gain} on {found.comparisons} comparisons"
-        return told if found.gain.low > 0.0 else f"{told}, and the lower end must be above 0"
-
-    def _offline_figures(self, found: Candidate | None) -> dict[str, Any]:
-        data = self._learning.log_in_memory() | {"comparisons": found.comparisons if found else None}
-        gain = {"mean": found.gain.mean, "low": found.gain.low, "high": found.gain.high} if found else None
-        return {"over": name_of(self.versions.champion), "gain": gain, "data": data}
 
     # -- verdicts -----------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_newer_database_is_refused_unchanged(visit: object, newer: URL) -> None:
     assert callable(visit)
     before = contents(newer)
-    with pytest.raises(NewerDatabase, match=r"9999.*0005"):
+    with pytest.raises(NewerDatabase, match=r"9999.*0007"):
         visit(newer)
     assert contents(newer) == before
 
@@ -127,6 +127,10 @@ def undo_0003(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE calls ADD COLUMN explored BOOLEAN NOT NULL DEFAULT 0")
 
 
+def undo_0007(database: sqlite3.Connection) -> None:
+    database.execute("DROP TABLE policies")
+
+
 def undo_0005(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE decisions DROP COLUMN parent_id")
 
@@ -141,6 +145,7 @@ def undo_0004(database: sqlite3.Connection) -> None:
 
 def test_a_database_of_the_second_version_keeps_its_rows(url: URL) -> None:
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
+        undo_0007(database)
         undo_0005(database)
         undo_0004(database)
         undo_0003(database)
@@ -169,12 +174,13 @@ def test_a_database_of_the_first_version_gets_keys_and_keeps_its_rows(url: URL) 
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
         database.execute("DROP TABLE api_keys")
         database.execute("DROP INDEX ix_decisions_key_id")
+        undo_0007(database)
         undo_0005(database)
         undo_0004(database)
         undo_0003(database)
         database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
-    assert pending(url) == ["0002", "0003", "0004", "0005"]
+    assert pending(url) == ["0002", "0003", "0004", "0005", "0007"]
     migrate(url)
     found = "\n".join(contents(url))
     assert "CREATE TABLE api_keys" in found
