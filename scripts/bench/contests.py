@@ -55,7 +55,9 @@ def evidence(total: Floats, squares: Floats, reach: Floats) -> Floats:
     return found
 
 
-def fight(rng: np.random.Generator, world: World, *, change: float, newer_share: float, contests: int) -> Ended:
+def fight(
+    rng: np.random.Generator, world: World, *, change: float, newer_share: float, contests: int, longest: int = LONGEST
+) -> Ended:
     """Let many contests run to their end: the newer version's utilities are changed by so much."""
     p, none = newer_share, np.zeros(contests)
     warm = np.array([world(rng, np.where(rng.random(contests) < p, change, 0.0)) for _ in range(WARM_UP)])
@@ -63,8 +65,8 @@ def fight(rng: np.random.Generator, world: World, *, change: float, newer_share:
     below = np.maximum((1.0 + usual) / p, (1.0 - usual) / (1.0 - p))
     above = np.maximum((1.0 - usual) / p, (1.0 + usual) / (1.0 - p))
     total, squares, newer = none.copy(), none.copy(), none.copy()
-    worse, passed, ended = none > 0, none > 0, np.full(contests, float(LONGEST))
-    for n in range(1, LONGEST + 1):
+    worse, passed, ended = none > 0, none > 0, np.full(contests, float(longest))
+    for n in range(1, longest + 1):
         is_newer = rng.random(contests) < p
         gain = (world(rng, np.where(is_newer, change, 0.0)) - usual) * np.where(is_newer, 1.0 / p, -1.0 / (1.0 - p))
         total, squares, newer = total + gain, squares + gain**2, newer + is_newer

@@ -15,8 +15,10 @@ import pytest
 from app.registry import Registry, store_of
 from app.schemas.chat import parse_chat
 from app.settings import Settings
+from learner.evaluation import Estimate
 from learner.gate import WARM_UP, Contest
-from learner.tuning import LEAST_COMPARISONS, usable_of
+from learner.tuning import LEAST_COMPARISONS, Candidate, usable_of
+from learner.types import Parameters
 from tests.app.harness import PRICES, House, Upstream, entry, running, settings_of
 
 Open = Callable[..., Awaitable[House]]
@@ -157,6 +159,22 @@ async def test_a_good_candidate_becomes_a_canary_then_champion_and_is_confirmed(
     await served(house, 400, until=lambda: policies.versions.challenger is None, first=1_000)
     assert await states(house) == {4: "retired", 5: "champion"}
     assert (await house.get("/v1/admin/policies"))["serving"] == {"headrace@5": 1.0}
+
+
+async def test_a_bad_candidate_that_the_log_flatters_is_dropped_by_the_contest(open_house: Open) -> None:
+    house = await open_house(even_settings())
+    policies = house.service.policies
+    policies.share = 0.5
+
+    async def flattering(parameters: Parameters) -> Candidate:
+        return Candidate(parameters, Estimate(0.1, 0.05, 0.15, 100.0), 100)
+
+    policies.offline = flattering
+    assert (await promote(house, parameters=ALONE))["state"] == "canary"
+    await served(house, 500, until=lambda: policies.versions.challenger is None)
+    assert await states(house) == {1: "champion", 2: "dropped"}
+    assert "shown worse than headrace@1" in (await house.get("/v1/admin/policies/2"))["reason"]
+    assert set(await served(house, 5, first=1_000)) == {"headrace@1"}
 
 
 async def test_the_retuning_proposes_and_promotes_nothing(open_house: Open, data_dir: Path) -> None:

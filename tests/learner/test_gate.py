@@ -84,11 +84,14 @@ def mostly_good(mean: float) -> Draw:
 def test_a_newer_version_as_good_as_the_other_is_rarely_shown_worse(
     world: Callable[[float], Draw], share: float, mean: float, phase: Phase
 ) -> None:
-    """At most α/2 of such contests, looked at after every request (40 a case; 3 of 40 has probability 0.08 then)."""
+    """At most α/2 of such contests, looked at after every request: more than 2 of 20 has probability 0.013 then.
+
+    `tests/scripts/bench/test_contests.py` counts them in hundreds.
+    """
     rng = np.random.default_rng(1)
     same = world(mean)
-    ended = [fought(rng, contest(share, phase), 250, same, same) for _ in range(40)]
-    assert ended.count("worse") <= 3
+    ended = [fought(rng, contest(share, phase), 200, same, same) for _ in range(20)]
+    assert ended.count("worse") <= 2
 
 
 @pytest.mark.parametrize("phase", ["canary", "hold_back"])
@@ -100,17 +103,8 @@ def test_a_newer_version_that_is_worse_by_the_margin_rarely_passes(
     rng = np.random.default_rng(2)
     good, bad = world(0.85), world(0.85 - MARGIN)
     pair = (good, bad) if phase == "canary" else (bad, good)
-    ended = [fought(rng, contest(share, phase), 250, *pair) for _ in range(40)]
-    assert ended.count("not_worse") <= 3
-
-
-@pytest.mark.slow
-def test_over_all_long_contests_the_errors_stay_within_their_level() -> None:
-    """120 contests of 800 requests, half of them with rare failures; the bound is α/2 plus two standard errors."""
-    rng = np.random.default_rng(3)
-    n = 60
-    false_alarms = [fought(rng, contest(0.3), 800, w(0.8), w(0.8)) for w in (even, mostly_good) for _ in range(n)]
-    assert false_alarms.count("worse") <= 2 * n * ALPHA / 2 + 2 * math.sqrt(2 * n * ALPHA / 2)
+    ended = [fought(rng, contest(share, phase), 200, *pair) for _ in range(20)]
+    assert ended.count("not_worse") <= 2
 
 
 @pytest.mark.parametrize("phase", ["canary", "hold_back"])
@@ -135,16 +129,16 @@ def test_a_newer_version_that_is_better_passes(phase: Phase) -> None:
 def test_the_interval_covers_the_gain_at_all_times() -> None:
     rng = np.random.default_rng(6)
     missed = 0
-    for _ in range(60):
+    for _ in range(40):
         one = contest(0.3)
-        for i in range(200):
+        for i in range(150):
             is_challenger = rng.random() < 0.3
             quality = coin(0.6 if is_challenger else 0.8)(rng)
             serve(one, (CHALLENGER if is_challenger else CHAMPION).name, quality, f"q{i}")
             if i > WARM_UP and i % 10 == 0 and not one.gain().low <= -0.2 <= one.gain().high:
                 missed += 1
                 break
-    assert missed <= 60 * ALPHA + 2
+    assert missed <= 40 * ALPHA + 2
 
 
 def test_too_few_requests_of_one_version_show_nothing() -> None:
