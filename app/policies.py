@@ -75,6 +75,8 @@ class Policies:
         self._clock = clock
         self._changing = asyncio.Lock()
         self._is_heeding = False
+        self._published = asyncio.Event()
+        self._published_seq = 0
         self.versions = Versions()
         self.mirror = Mirror(registry, self.versions, self._note_numbers)
         self.offline = offline_gain(learning)
@@ -185,7 +187,9 @@ class Policies:
     # -- verdicts -----------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Heed the verdict on the contest, as soon as there is one."""
+        """Heed the verdict on the contest, as soon as there is one; called whenever a view is out."""
+        self._published_seq = self._learning.seq
+        self._published.set()
         contest = self._learning.contest
         if contest is not None and not self._is_heeding and contest.verdict() is not None:
             self._is_heeding = True
@@ -281,9 +285,12 @@ class Policies:
             "share": self.share,
             "phase": phase,
         }
-        await self._journal.append(Entry("policy", name_of(champion), self._clock(), body, rows))
+        seq = await self._journal.append(Entry("policy", name_of(champion), self._clock(), body, rows))
         self.versions.keep(*rows)
-        await self._learning.settled()
+        # Not until everything is learned: under steady traffic that may take for ever.
+        while self._published_seq < (seq or 0):
+            self._published.clear()
+            await self._published.wait()
 
     async def _store(self, *rows: PolicyRow) -> None:
         await self._journal.append(Entry(None, name_of(rows[0]), self._clock(), {}, rows))

@@ -18,11 +18,13 @@ class Versions:
 
     def __init__(self) -> None:
         self._rows: dict[int, PolicyRow] = {}
+        self._newest = 0
         self.revision = 0
 
     def keep(self, *rows: PolicyRow, is_news: bool = True) -> None:
         """Take over rows that are stored; `is_news` tells whether MLflow's copy lacks what has changed."""
         self._rows.update((row.version, row) for row in rows)
+        self._newest = max(self._newest, *self._rows, 0)
         self.revision += is_news
 
     def __iter__(self) -> Iterator[PolicyRow]:
@@ -69,9 +71,9 @@ class Versions:
         return same[-1] if same else None
 
     def new(self, parameters: Parameters, origin: Origin, state: PolicyState, reason: str, at: float) -> PolicyRow:
-        """Return a row with the next number; it is not kept yet."""
+        """Return a row with the next number, which is given once; the row is not kept yet."""
         # The first row takes the number that is in force: logs from before there were rows have used those below it.
-        version = max(self._rows) + 1 if self._rows else parameters.version
+        version = self._newest = self._newest + 1 if self._newest else parameters.version
         return PolicyRow(
             version=version, parameters=asdict(parameters) | {"version": version}, origin=origin, state=state,
             reason=reason, created_at=at, updated_at=at, promoted_at=at if state == "champion" else None,

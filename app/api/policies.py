@@ -1,5 +1,6 @@
 """`/v1/admin/policies`: the versions of the policy, which of them serve, and what the operator may do with them."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated
 
@@ -72,10 +73,13 @@ async def show_policy(version: PolicyVersion, service: ServiceDep, _: KeyDep) ->
 @router.post("/promote")
 async def promote_policy(wanted: Promotion, service: ServiceDep, _: KeyDep) -> PolicyView:
     """Take a version through the gate to a canary; with `force` it serves at once, and must stand the comparison."""
-    return view_of(await service.policies.promote(wanted), service)
+    # To its end, also where the client goes away: rows and memory must not drift apart.
+    promoted = service.background.keep(service.policies.promote(wanted))
+    return view_of(await asyncio.shield(promoted), service)
 
 
 @router.post("/rollback")
 async def roll_back_policy(service: ServiceDep, _: KeyDep, wanted: Rollback | None = None) -> PolicyView:
     """Take back a canary, else the champion; answers with the version that is champion then."""
-    return view_of(await service.policies.rollback((wanted or Rollback()).reason), service)
+    champion = service.background.keep(service.policies.rollback((wanted or Rollback()).reason))
+    return view_of(await asyncio.shield(champion), service)

@@ -15,6 +15,8 @@ import pytest
 from app.registry import Registry, store_of
 from app.schemas.chat import parse_chat
 from app.settings import Settings
+from app.storage.batch import Entry
+from app.storage.errors import NotStored
 from learner.evaluation import Estimate
 from learner.gate import WARM_UP, Contest
 from learner.tuning import LEAST_COMPARISONS, Candidate, usable_of
@@ -291,6 +293,20 @@ async def test_two_forced_at_once_get_numbers_of_their_own_and_the_trusted_one_s
     assert serving == pytest.approx({"headrace@3": 0.9, "headrace@1": 0.1})
 
 
+async def test_a_number_is_given_once_even_where_its_row_could_not_be_stored(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(entry: Entry) -> None:
+        raise NotStored(f"{entry.ref} was not stored: the disk is full")
+
+    monkeypatch.setattr(house.service.journal, "append", refused)
+    reply = await house.client.post("/v1/admin/policies/promote", json={"parameters": ALONE, "force": True})
+    assert reply.status_code >= 500
+    monkeypatch.undo()
+    assert (await promote(house, parameters=ALONE, force=True))["version"] == 3
+    assert await states(house) == {1: "hold_back", 3: "champion"}
+
+
 async def test_one_contest_at_a_time(house: House) -> None:
     await promote(house, parameters=ALONE, force=True)
     async with house.unchanged():
@@ -362,8 +378,8 @@ async def test_a_verdict_that_a_crash_left_without_consequence_is_heeded_at_the_
 ) -> None:
     async with running(data_dir, even_settings(), upstream=upstream) as house:
         house.service.policies.share = 0.5
-        house.service.learning.on_published = lambda: None
         await promote(house, parameters=ALONE, force=True)
+        house.service.learning.on_published = lambda: None
         # Clearly so: what ratings and comparisons tell later must not take it back.
         await served(house, 500, until=lambda: _contest(house).gain().high < -0.05)
         killed = house.killed(tmp_path / "killed")
