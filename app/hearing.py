@@ -66,7 +66,8 @@ class Hearing:
         calls = exchange.calls
         asked_about = next(call for call in calls if call.step == row.step and call.purpose == row.purpose)
         told = [*(call for call in calls if call is not asked_about), replace(asked_about, purpose="answer")]
-        return self.learning.view.wanted_judge(exchange.context, exchange.limits, told, exchange.judged, unasked)
+        view = self.learning.view.under(exchange.decision.policy_version)
+        return view.wanted_judge(exchange.context, exchange.limits, told, exchange.judged, unasked)
 
     async def _ask(
         self,

@@ -27,6 +27,7 @@ from learner.channel import Rates
 from learner.drift import described
 from learner.errors import LearnerError, SnapshotIncompatible
 from learner.features import Features
+from learner.gate import Contest
 from learner.policy import View
 from learner.report import report
 from learner.state import LearnerState
@@ -55,6 +56,7 @@ class Learning:
         on_alarm: Told every alarm with its id, which is the same whenever its event is folded.
 
     Attributes:
+        on_published: Called after each slice, once its view is out; it must not wait, nor raise.
         unread: Why the next event cannot be read; None while events can.
         failed: Events that could not be learned since the start.
         of_other_features: Requests since the start that teach nothing, since their features have another version.
@@ -80,6 +82,7 @@ class Learning:
         self.seq = 0
         self.published = 0
         self.view: View = state.view()
+        self.on_published: Callable[[], None] = lambda: None
         self.unread: str | None = None
         self.failed = 0
         self.of_other_features = 0
@@ -135,6 +138,7 @@ class Learning:
                 await self._learn(await self._surely(seq, partial(self._logged, seq, entry)))
             self.view, self.published = self._state.view(), self.seq
             self.exploring.learned(entry for _, entry in slice_)
+            self.on_published()
             for _ in slice_:
                 self._waiting.task_done()
             await asyncio.sleep(0)
@@ -322,6 +326,17 @@ class Learning:
         """Return how thumbs come about in every category, and the share of all answers that get one."""
         channel, names = self._state.trust.channel, self._state.taxonomy.names
         return dict(zip(names, (Rates(*column) for column in channel.table().T.tolist()), strict=True)), channel.pressed
+
+    @property
+    def contest(self) -> Contest | None:
+        """The contest of two versions of the policy that is under way; not to be changed."""
+        return self._state.contest
+
+    def log_in_memory(self) -> dict[str, Any]:
+        """Describe what `comparisons` are taken from: how many inferences, of when, and by which features."""
+        times = [logged.at for logged in self._recent.values()]
+        told = {"decisions": len(times), "since": min(times, default=None), "until": max(times, default=None)}
+        return told | {"feature_version": self.features.version}
 
     def comparisons(self) -> tuple[View, list[Comparison]]:
         """Return the inferences still in memory that several models answered, oldest first, and the view of now."""

@@ -76,7 +76,7 @@ def _said(logged: Logged) -> Event | None:
             own = logged.body["objective"]
             return ObjectiveChanged(None if own is None else _objective(own), account=logged.ref)
         case "policy":
-            return ParametersChanged(Parameters(**logged.body))
+            return _parameters_changed(logged.body)
         case "freeze":
             return Frozen(logged.body["frozen"], logged.body["by"])
     return None
@@ -85,6 +85,16 @@ def _said(logged: Logged) -> Event | None:
 def _objective(body: dict[str, Any]) -> Objective:
     values = [value for name, value in body.items() if name != "kind"]
     return Objective(body["kind"], values[0] if values else None)
+
+
+def _parameters_changed(body: dict[str, Any]) -> ParametersChanged:
+    if "champion" not in body:
+        # Logged before there were challengers: the parameters alone.
+        return ParametersChanged(Parameters(**body))
+    champion, challenger = Parameters(**body["champion"]), body["challenger"]
+    if challenger is None:
+        return ParametersChanged(champion)
+    return ParametersChanged(champion, Parameters(**challenger), body["share"], body["phase"])
 
 
 def arm_of(entry: ModelEntry, state: ArmState) -> Arm:
@@ -121,6 +131,7 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         account=decision.key_id,
         query_seal=decision.query_seal,
         confidence=decision.confidence,
+        policy=decision.policy_version if decision.stage != "pinned" and decision.control is None else None,
     )
 
 

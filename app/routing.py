@@ -104,9 +104,9 @@ class Router:
         *,
         user: str | None,
         key_id: str | None,
-        is_part: bool = False,
+        policy: str | None = None,
     ) -> Exchange:
-        """Decide who answers first; nothing is called yet.
+        """Decide who answers first; nothing is called yet. A part is decided by the `policy` of its parent.
 
         Raises:
             ModelNotFound: the request names a model that is not in the pool.
@@ -116,7 +116,7 @@ class Router:
         started = time.perf_counter()
         query = query_of(body)
         refuse_impossible(request, query)
-        view = self.learning.view
+        view = self._drawn(request.model, policy)
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
@@ -126,9 +126,9 @@ class Router:
             allowed,
             account=key_id, explore=allowed.explore and view.freeze is None,
             explore_usd=self.budgets.left_usd(key_id, at),
-            control_share=self.control_share if is_controllable(request) and not is_part else 0.0,
+            control_share=self.control_share if is_controllable(request) and policy is None else 0.0,
         )  # fmt: skip
-        decision = self._decide(request.model, context, limits, at)
+        decision = self._decide(view, request.model, context, limits, at)
         if decision.control is not None:
             # It answers alone: no second model, no judge, no comparison, no probe.
             limits = replace(limits, depth=1, explore=False)
@@ -149,12 +149,22 @@ class Router:
         limits = (options.max_cost_usd, self.decomposition.max_cost_usd if options.decompose else None)
         exchange.limit_usd = min(self.budgets.left_usd(exchange.key_id, at), *(usd for usd in limits if usd), math.inf)
         if options.fusion:
-            with_panel(exchange, self.view)
+            with_panel(exchange, self.view_of(exchange))
         else:
             exchange.composing_usd = exchange.decision.costs_usd.get(exchange.decision.arm, 0.0)
 
-    def _decide(self, model: str, context: Context, limits: Limits, at: float) -> Decision:
-        view, reserved_usd = self.learning.view, self.learning.reserved_usd(at)
+    def view_of(self, exchange: Exchange) -> View:
+        """What is believed now, under the version of the policy that decided a request."""
+        return self.learning.view.under(exchange.decision.policy_version)
+
+    def _drawn(self, model: str, policy: str | None) -> View:
+        view = self.learning.view
+        if policy is not None:
+            return view.under(policy)
+        return view.drawn(self.rng) if is_routed(model) else view
+
+    def _decide(self, view: View, model: str, context: Context, limits: Limits, at: float) -> Decision:
+        reserved_usd = self.learning.reserved_usd(at)
         if not is_routed(model):
             self.pool.entry(model)
             return pinned(model, view, context, view.price(limits))
@@ -259,7 +269,11 @@ class Router:
         options = exchange.request.router.model_copy(update={"decompose": False, "tags": tags, **left})
         request = exchange.request.model_copy(update={"router": options, "stream": False})
         part = self.begin(
-            request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id, is_part=True
+            request,
+            part_body(exchange.body, text),
+            user=exchange.user,
+            key_id=exchange.key_id,
+            policy=exchange.decision.policy_version,
         )
         part.parent_id = exchange.id
         self.hold(part)
@@ -291,7 +305,7 @@ class Router:
         return None
 
     def _step(self, exchange: Exchange) -> Stop | Ask:
-        return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
+        return self.view_of(exchange).next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
     async def call(
         self,
@@ -377,7 +391,7 @@ class Router:
             return None
         if exchange.decision.stage != "pinned":
             try:
-                return self.learning.view.decide(exchange.context, exchange.limits, self.rng).arm
+                return self.view_of(exchange).decide(exchange.context, exchange.limits, self.rng).arm
             except NoEligibleArm:
                 pass
         raise nobody_answered(exchange)

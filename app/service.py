@@ -28,6 +28,7 @@ from app.judging import Judging
 from app.keys import Keys
 from app.learning import Learning
 from app.objective import Objectives, to_learner
+from app.policies import Policies
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import Provider
@@ -66,6 +67,7 @@ class Service:
     router: Router
     feedback: Feedback
     objectives: Objectives
+    policies: Policies
     jobs: Jobs
     metrics: Metrics
     background: Background
@@ -195,6 +197,8 @@ def _wire(
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
         settings.control.share,
     )  # fmt: skip
+    metrics = Metrics()
+    policies = Policies(journal, learning, Registry(environment.data_dir), metrics, background.keep, time.time)
     given = settings.feedback
     feedback = Feedback(
         learning, journal, settings.metrics, time.time, keep_content, given.window_days, seals,
@@ -202,8 +206,7 @@ def _wire(
     )  # fmt: skip
     return Service(
         settings, environment, engine, journal, learning, pool, router,
-        feedback, objectives,
-        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), metrics, background,
+        feedback, objectives, policies, Jobs(engine, learning, policies, time.time), metrics, background,
         keys, budgets, Draining(pool, learning, background, time.time), alerts, learning.features.version,
         Evaluator(engine, partial(state_before, settings, learning.features)),
     )  # fmt: skip
@@ -222,6 +225,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
     await service.pool.open(await repository.list_models(service.engine), service.settings.models, now)
     await service.objectives.open(service.engine, service.settings.objective, now)
     await service.learning.settled()
+    await service.policies.open(await repository.list_policies(service.engine))
     if schedule:
         service.jobs.start()
     # What lives as long as the process need not be looked through again and again by the garbage collector.
@@ -239,6 +243,7 @@ async def _stop(service: Service) -> None:
     service.jobs.stop()
     service.evaluator.stop()
     service.router.quizzing.close()
+    await service.policies.mirror.stop()
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()

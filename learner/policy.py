@@ -10,16 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
+from learner.answered import Answered
 from learner.arrivals import Arrival
 from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
-from learner.estimators import logit, sigmoid
 from learner.exploration import (
     LEAST_USD,
     NEAR,
@@ -38,9 +37,9 @@ from learner.joint import JointView
 from learner.judges import features_of
 from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
-from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
+from learner.quality import Belief, Predictor
 from learner.references import ReferencesView
-from learner.stacker import StackerView, opinions_in
+from learner.stacker import StackerView
 from learner.taxonomy import Taxonomy
 from learner.types import (
     ANSWERING,
@@ -78,62 +77,14 @@ class Ask:
     gain: float
 
 
-@dataclass(frozen=True)
-class Answered:
-    """The answers of one request so far, as the policy sees them.
-
-    Args:
-        steps: The calls that were answered.
-        arms: Whose answers they are.
-        answers: Who agrees with whom.
-        features: Evidence on each answer.
-        stacker: What the evidence says.
-    """
-
-    steps: tuple[int, ...]
-    arms: tuple[int, ...]
-    answers: Answers
-    features: tuple[Mapping[str, float], ...]
-    stacker: StackerView
-
-    @cached_property
-    def prior_logits(self) -> list[float]:
-        """Log-odds of each answer to be good before the evidence."""
-        return [logit(p) for p in self.answers.prior.tolist()]
-
-    def apart(self, at: int) -> float | None:
-        """Probability that an answer is good by agreement and evidence, apart from what is believed of any model.
-
-        All models are taken to be of quality `POOL_PRIOR_QUALITY`: so no thumb has a say in it, but through the
-        evidence's weights. None where neither other answers nor a judge's score tell anything.
-        """
-        answers = self.answers
-        if len(self.arms) > 1 and answers.is_comparable:
-            level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups)
-            return float(level.weighed(answers.evidence).of_answers[at])
-        if opinions_in(self.features[at]):
-            return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
-        return None
-
-    @cached_property
-    def right(self) -> FloatArray:
-        """Calibrated probability that each answer is good, shape (r,)."""
-        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
-
-    def told(self, odds: float) -> Answered:
-        """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
-        evidence = self.answers.evidence.copy()
-        evidence[-1] += odds
-        return replace(self, answers=replace(self.answers, evidence=evidence))
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
     `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's; likewise
     `requests_usd` and `request_usd` what a request may cost on average. Exploration plans with `allowance_usd`, and
-    none of its draws costs more than `room_usd`. `freeze` is there while nothing is learned.
+    none of its draws costs more than `room_usd`. `freeze` is there while nothing is learned. `challenger` is another
+    version of the policy, drawn for a `share` of the requests.
     """
 
     arms: tuple[Arm, ...]
@@ -158,6 +109,20 @@ class View:
     references: ReferencesView
     arrivals: Mapping[str, Arrival] = field(default_factory=dict)
     freeze: Freeze | None = None
+    challenger: Parameters | None = None
+    share: float = 0.0
+
+    def drawn(self, rng: np.random.Generator) -> View:
+        """Draw the version that decides a request."""
+        if self.challenger is None or rng.random() >= self.share:
+            return self
+        return self.under(self.challenger.name)
+
+    def under(self, policy: str) -> View:
+        """Return the version that decided a request, by its name; the champion where that one serves no more."""
+        if self.challenger is None or policy != self.challenger.name:
+            return self
+        return replace(self, parameters=self.challenger, challenger=None, share=0.0)
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""

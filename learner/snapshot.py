@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from learner import drift
+from learner import drift, gate
 from learner.accounts import Accounts
 from learner.arrivals import Arrival, Arrivals
 from learner.budget import Controller
@@ -46,7 +46,7 @@ from learner.taxonomy import Taxonomy
 from learner.trust import Trust
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 7
+SCHEMA = 8
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -82,6 +82,7 @@ def dump(state: LearnerState) -> bytes:
             "unsupported": state.trust.unsupported,
         },
         "arrivals": {arm: asdict(arrival) for arm, arrival in state.arrivals.known.items()},
+        "contest": None if state.contest is None else gate.dump(state.contest),
         "observations": state.observations,
         "requests": state.requests,
     }
@@ -159,6 +160,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         lessons=Lessons(_lessons(manifest["lessons"]), _lessons(manifest["rated"])),
         references=_references(manifest["references"], arrays["references"]),
         arrivals=Arrivals({arm: Arrival(**values) for arm, values in manifest["arrivals"].items()}),
+        contest=None if manifest["contest"] is None else gate.restore(manifest["contest"]),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )

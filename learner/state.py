@@ -13,6 +13,7 @@ import numpy as np
 
 from learner.accounts import Accounts
 from learner.alarms import heed, revise
+from learner.answered import Answered
 from learner.arrivals import Arrivals
 from learner.budget import Controller
 from learner.cascade import Prospects
@@ -22,11 +23,12 @@ from learner.drift import Alarm, DriftMonitor
 from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
+from learner.gate import Contest, contest_of
 from learner.joint import Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson, Lessons
 from learner.outlook import looked_around
-from learner.policy import Answered, View
+from learner.policy import View
 from learner.pool import SERVING, Arm, serving
 from learner.pricing import Curve, follow, started
 from learner.quality import UNLABELLED, Label, Quality
@@ -88,6 +90,7 @@ class LearnerState:
     arms: list[Arm] = field(default_factory=list)
     lessons: Lessons = field(default_factory=Lessons)
     references: References = field(default_factory=References)
+    contest: Contest | None = None
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -139,8 +142,8 @@ class LearnerState:
                 self._set_arm(arm, at_s if arrives else None)
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
-            case ParametersChanged(parameters):
-                self.parameters = parameters
+            case ParametersChanged():
+                self.parameters, self.contest = event.parameters, contest_of(event)
             case _:
                 self._take(event, at_s)
         self._view = None
@@ -248,6 +251,9 @@ class LearnerState:
         """Learn what an inference tells before anybody rates it."""
         self._check(event.calls)
         self._see(event)
+        if self.contest is not None and event.is_first:
+            usd, lambda_ = sum(call.cost_usd for call in event.calls), self.accounts.of(event.account).lambda_
+            self.contest.serve(event, self.lessons.of(event.inference_id), lambda_=lambda_, usd=usd)
         foreseen = self.cost.view()
         for call in (event.calls[i] for i in event.fresh):
             if call.outcome == "ok" and call.purpose in ANSWERING:
@@ -311,6 +317,8 @@ class LearnerState:
             return
         if lesson.hear(event, weight):
             self._relabel(served, lesson, answered, rates)
+            if self.contest is not None:
+                self.contest.hear(served, lesson, rates)
 
     def _relabel(self, served: Served, lesson: Lesson, answered: Answered, rates: Rates) -> None:
         """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
@@ -338,7 +346,9 @@ class LearnerState:
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
         self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
-        self._deviate(rated.arm, rated.moved)
+        # How far evidence moves the belief in an arm's answers.
+        spread = DEVIATION_GAMMA * self.deviation[rated.arm] ** 2 + (1.0 - DEVIATION_GAMMA) * rated.moved**2
+        self.deviation[rated.arm] = np.sqrt(spread)
         arm = self.arms[rated.arm].id
         seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
         self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))
@@ -396,11 +406,6 @@ class LearnerState:
             self.cost.set_categories(categories)
             self.trust.make_room(len(self.arms), categories)
 
-    def _deviate(self, index: int, moved: float) -> None:
-        """Track how far the evidence on an answer moves the belief in it."""
-        before = self.deviation[index] ** 2
-        self.deviation[index] = np.sqrt(DEVIATION_GAMMA * before + (1.0 - DEVIATION_GAMMA) * moved**2)
-
     def _check(self, calls: tuple[Call, ...]) -> None:
         if unknown := [call.arm for call in calls if call.arm not in self._positions]:
             raise InvalidObservation(f"these arms were never in the pool: {', '.join(sorted(unknown))}")
@@ -438,4 +443,6 @@ class LearnerState:
             references=self.references.view(),
             arrivals=self.arrivals.known,
             freeze=self.freeze,
+            challenger=self.contest.challenger if self.contest is not None else None,
+            share=self.contest.share if self.contest is not None else 0.0,
         )

@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 
 Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
+Phase = Literal["canary", "hold_back"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
 Control = Literal["best", "cheapest"]
 
@@ -192,7 +193,8 @@ class Served:
     """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before.
 
     `query_seal` is a keyed hash of what the query hangs on; `confidence` the probability that the answer is good, as it
-    was stated with the answer, None where none was.
+    was stated with the answer, None where none was. `policy` names the version that decided, None where the client or
+    a control did.
     """
 
     inference_id: str
@@ -206,6 +208,7 @@ class Served:
     account: str | None = None
     query_seal: str | None = None
     confidence: float | None = None
+    policy: str | None = None
 
     @property
     def answers(self) -> tuple[Call, ...]:
@@ -284,9 +287,15 @@ class ObjectiveChanged:
 
 @dataclass(frozen=True, slots=True)
 class ParametersChanged:
-    """Another set of parameters was promoted."""
+    """Another version of the policy serves; a challenger, if there is one, is drawn for a share of the requests.
+
+    `phase` tells a candidate on its way up (`canary`) from the former champion (`hold_back`).
+    """
 
     parameters: Parameters
+    challenger: Parameters | None = None
+    share: float = 0.0
+    phase: Phase = "canary"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,12 @@ async def metrics(service: ServiceDep, _: KeyDep) -> Response:
     report, total = service.learning.report(), service.journal.spend.total
     said = learning_state(service.learning, service.router.clock())
     service.metrics.learns(said.state, said.code)
+    policies = service.policies
+    service.metrics.policies(
+        policies.serving(),
+        (policies.contest() or {}).get("gain"),
+        is_registry_up=policies.mirror.standing.state == "ok",
+    )
     text = service.metrics.render(
         lambda_=report["lambda"],
         observations=report["observations"],

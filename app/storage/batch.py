@@ -26,19 +26,20 @@ from app.storage.tables import (
     JudgeScoreRow,
     KeyRow,
     ModelRow,
+    PolicyRow,
     RecordedRow,
     SpendRow,
 )
 
-REPLACED = (DecisionRow, KeyRow, ModelRow)
+REPLACED = (DecisionRow, KeyRow, ModelRow, PolicyRow)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An event of the log with the rows that belong to it; without a kind, rows only.
 
-    A decision, key or model given again replaces the stored row whole. Calls, judge scores, feedback and recorded
-    outcomes are only ever added and learn their `event_seq` here.
+    A decision, key, model or policy given again replaces the stored row whole. Calls, judge scores, feedback and
+    recorded outcomes are only ever added and learn their `event_seq` here.
     """
 
     kind: EventKind | None

@@ -29,6 +29,7 @@ from app.storage.tables import (
     JudgeScoreRow,
     KeyRow,
     ModelRow,
+    PolicyRow,
     RecordedRow,
     SnapshotRow,
     SpendRow,
@@ -264,6 +265,12 @@ async def list_keys(engine: AsyncEngine) -> list[KeyRow]:
     """Return all keys, revoked ones too, in the order of their creation."""
     async with AsyncSession(engine) as session:
         return list(await session.exec(select(KeyRow).order_by(col(KeyRow.created_at), col(KeyRow.id))))
+
+
+async def list_policies(engine: AsyncEngine) -> list[PolicyRow]:
+    """Return all versions of the policy, in the order of their numbers."""
+    async with AsyncSession(engine) as session:
+        return list(await session.exec(select(PolicyRow).order_by(col(PolicyRow.version))))
 
 
 async def spend_by_key(engine: AsyncEngine, *, day: float, month: float) -> dict[str, float]:

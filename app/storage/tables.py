@@ -22,6 +22,8 @@ EventKind = Literal[
     "request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key", "freeze"
 ]
 Source = Literal["config", "api"]
+Origin = Literal["initial", "retune", "operator"]
+PolicyState = Literal["candidate", "refused", "canary", "dropped", "champion", "hold_back", "retired", "rolled_back"]
 
 # SQLite numbers rows by itself only where the type is exactly INTEGER; its INTEGER has 64 bits.
 WIDE = BigInteger().with_variant(Integer(), "sqlite")
@@ -247,6 +249,27 @@ class ModelRow(Row, table=True):
     registered_at: float
     updated_at: float
     retired_at: float | None = None
+
+
+class PolicyRow(Row, table=True):
+    """Keep a version of the policy: its parameters, where its life stands and why, and what is known of its worth.
+
+    `metrics` holds the offline estimate as `offline` and what a contest on live traffic has shown as `live`;
+    `promoted_at` is when it last became champion, `mlflow_version` its number in MLflow's registry.
+    """
+
+    __tablename__ = "policies"
+
+    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    parameters: dict[str, Any] = Field(sa_type=JSON)
+    origin: Origin = Field(sa_type=String)
+    state: PolicyState = Field(sa_type=String)
+    metrics: dict[str, Any] = Field(default={}, sa_type=JSON)
+    reason: str = Field(sa_type=Text)
+    created_at: float
+    updated_at: float
+    promoted_at: float | None = None
+    mlflow_version: str | None = None
 
 
 class SnapshotRow(Row, table=True):
