@@ -189,6 +189,8 @@ def why_not(logged: Logged) -> str | None:
     is_composed = any(call.purpose in ("plan", "synthesis") for call in logged.calls)
     if is_composed or row.stage not in STAGES:
         return "not drawn by the policy"
+    if row.control is not None:
+        return "answered by a control"
     if row.status == "cancelled":
         return "its client went away"
     return None if answers and answers[0].model == row.arm and _is_drawn(row) else "its first draw is not known"

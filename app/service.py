@@ -197,7 +197,6 @@ def _wire(
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
         settings.control.share,
     )  # fmt: skip
-    metrics = Metrics()
     policies = Policies(journal, learning, Registry(environment.data_dir), metrics, background.keep, time.time)
     given = settings.feedback
     feedback = Feedback(

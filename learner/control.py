@@ -69,8 +69,9 @@ def chances(
 def with_control(decision: Decision, drawn_by: Sequence[Chance], rng: np.random.Generator) -> Decision:
     """Let the lot decide whether a control answers in place of the arm that was drawn; one uniform number.
 
-    P(arm) = (1 − Σ chances) · p(arm) + the chances of the controls that the arm is. A control is an explored choice
-    that exploration does not pay for.
+    The propensity is (1 − Σ chances) · p(arm) + the chances of the controls that the arm is, with p the probabilities
+    of the policy's own draw, which stay as they are: requests that no control answered were drawn by them alone. A
+    control is an explored choice that exploration does not pay for.
 
     Args:
         decision: The decision without controls.
@@ -80,13 +81,12 @@ def with_control(decision: Decision, drawn_by: Sequence[Chance], rng: np.random.
     if not drawn_by:
         return decision
     rest = 1.0 - sum(chance.probability for chance in drawn_by)
-    probabilities = {arm: rest * p for arm, p in decision.probabilities.items()}
+    propensities = {arm: rest * p for arm, p in decision.probabilities.items()}
     for chance in drawn_by:
-        probabilities[chance.arm] += chance.probability
+        propensities[chance.arm] += chance.probability
     decided = replace(
         decision,
-        probabilities=probabilities,
-        propensity=probabilities[decision.arm],
+        propensity=propensities[decision.arm],
         control_chances={chance.control: chance.probability for chance in drawn_by},
     )
     left = float(rng.random())
@@ -94,7 +94,7 @@ def with_control(decision: Decision, drawn_by: Sequence[Chance], rng: np.random.
         left -= chance.probability
         if left < 0.0:
             return replace(
-                decided, arm=chance.arm, propensity=probabilities[chance.arm], control=chance.control,
+                decided, arm=chance.arm, propensity=propensities[chance.arm], control=chance.control,
                 stage="explore", explored_share=0.0, explored_quality=None,
             )  # fmt: skip
     return decided

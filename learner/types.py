@@ -111,12 +111,13 @@ class Parameters:
 class Decision:
     """The choice of the first arm, with all that is needed to learn from it later.
 
-    `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
-    are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
-    `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
-    nothing. `explored_quality`, in [0, 1], is the quality that it is believed to give up. `panel` names the arms that
-    are asked at once, `arm` first; it is empty where arms are asked one after the other. `control` says as which
-    control the arm was drawn to answer alone, `control_chances` with which probability the request became each.
+    `probabilities`, of the policy's draw, sum to 1 over the eligible arms; `propensity` is that of `arm`, also as a
+    control; `scores` are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in
+    quality per USD. `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None
+    where it explores nothing. `explored_quality`, in [0, 1], is the quality that it is believed to give up. `panel`
+    names the arms that are asked at once, `arm` first; it is empty where arms are asked one after the other. `control`
+    says as which control the arm was drawn to answer alone, `control_chances` with which probability the request became
+    each.
     """
 
     arm: str

@@ -57,7 +57,8 @@ class DecisionRow(Row, table=True):
     caused, also where it failed or was cancelled. `episode` is the tag of that name, `query_seal` a keyed hash of what
     the query hangs on. A part of a decomposed request is an inference of its own that names its parent, whose
     `cost_usd` leaves out that of its parts. `control` names the control that answered, `best_chance` and
-    `cheapest_chance` the probability with which each would have; what they are part of is `propensity`.
+    `cheapest_chance` the probability with which each would have: they are part of `propensity`, not of `probabilities`,
+    which are those of the policy's own draw.
     """
 
     __tablename__ = "decisions"

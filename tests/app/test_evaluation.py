@@ -1,6 +1,7 @@
 """Off-policy evaluation end to end: served, rated, folded again, valued."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ async def test_limits_that_are_not_stored_bind_every_policy_alike(house: House) 
     found = await evaluated(house, parameters={})
     assert found["decisions"] == 8
     assert found["estimators"]["ips"]["difference"]["utility"]["mean"] == 0.0
-    assert found["unsupported_share"] == 0.0
+    assert found["unsupported_share"] == pytest.approx(0.0)
 
 
 async def test_a_request_whose_models_all_failed_is_worth_nothing(house: House) -> None:
@@ -195,3 +196,15 @@ async def test_it_needs_the_scope_admin(data_dir: Path) -> None:
         key = (await house.key())["key"]
         reply = await house.client.post(PATH, json={"parameters": {}}, headers={"Authorization": f"Bearer {key}"})
         assert reply.status_code == 403
+
+
+async def test_requests_that_a_control_answered_are_left_out_and_the_others_were_drawn_by_the_policy_alone(
+    open_house: Callable[..., Any],
+) -> None:
+    house = await open_house(settings_of(control={"share": 0.1}))
+    await served(house, 60)
+    controls = len(house.select("SELECT id FROM decisions WHERE control IS NOT NULL"))
+    found = await evaluated(house, parameters={})
+    assert controls
+    assert found["left_out"] == {"answered by a control": controls}
+    assert found["reproduced_share"] > 0.9

@@ -55,8 +55,9 @@ async def test_a_control_answers_alone_and_is_told_from_all_others(open_house: C
         assert [(call["model"], call["purpose"], call["explored_share"]) for call in calls] == [
             (row["arm"], "answer", 0.0)
         ]
-        chances = json.loads(row["probabilities"])
-        assert row["propensity"] == pytest.approx(chances[row["arm"]])
+        chances = row["best_chance"], row["cheapest_chance"]
+        drawn = (1.0 - sum(chances)) * json.loads(row["probabilities"])[row["arm"]]
+        assert row["propensity"] == pytest.approx(drawn + row[f"{row['control']}_chance"])
         assert row[f"{row['control']}_chance"] <= row["propensity"] + 1e-12
     assert any(row["attempts"] > 1 for row in others)
 
