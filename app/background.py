@@ -1,7 +1,7 @@
 """Work that no client waits for: comparisons that teach who is right, paid from the exploration allowance.
 
-After some requests, further models answer the same query in the background. What that costs is reserved before it is
-spent, so that requests running at the same time cannot overdraw the allowance together.
+After some requests, further models answer the same query in the background. What that is expected to cost is held
+(`app.exploring`) before it is spent, so that requests running at the same time cannot overdraw the allowance together.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from app.providers.base import CallFailed, Provider
 from app.requests import upstream_body
 from app.storage.batch import Entry
 from app.storage.journal import Journal
-from app.storage.tables import CallRow
+from app.storage.tables import CallRow, Purpose
+from app.under_way import UnderWay
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,8 @@ class Background:
         rng: Draws the size of comparisons.
         clock: Seconds since 1970.
         timeout_s: Seconds for one call.
+        requests: The requests under way, which what runs here outlives.
+        asking: Which inference's query is answered by which model just now.
     """
 
     learning: Learning
@@ -48,7 +51,8 @@ class Background:
     rng: np.random.Generator
     clock: Callable[[], float]
     timeout_s: float
-    reserved_usd: float = 0.0
+    requests: UnderWay = field(default_factory=UnderWay)
+    asking: set[tuple[str, str]] = field(default_factory=set)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -72,28 +76,39 @@ class Background:
         view = self.learning.view
         asked = [row.model for row in exchange.rows if row.purpose == "answer"]
         limits = replace(exchange.limits, unavailable=self.pool.unavailable())
-        arms = view.shadows(exchange.context, limits, asked, self.rng, reserved_usd=self.reserved_usd)
+        reserved_usd = self.learning.reserved_usd(exchange.at)
+        arms = view.shadows(exchange.context, limits, asked, self.rng, reserved_usd=reserved_usd)
         if arms:
             costs = view.cost.predict(exchange.context)
             expected = sum(float(costs[view.index(arm)]) for arm in arms)
-            self.reserved_usd += expected
-            self.keep(self._compare(exchange, arms, expected))
+            self.learning.exploring.hold("comparison", exchange.id, expected)
+            self.keep(self._compare(exchange, arms))
 
-    async def _compare(self, exchange: Exchange, arms: list[str], reserved_usd: float) -> None:
+    async def _compare(self, exchange: Exchange, arms: list[str]) -> None:
+        rows: list[CallRow] = []
         try:
-            rows = [row for row in await asyncio.gather(*(self._call(exchange, arm) for arm in arms)) if row]
-            await self.journal.append(Entry("comparison", exchange.id, self.clock(), {}, tuple(rows)))
+            rows = await asyncio.gather(*(self.call(exchange, arm, "shadow") for arm in arms))
         finally:
-            self.reserved_usd -= reserved_usd
+            self.learning.exploring.settle("comparison", exchange.id, sum(row.cost_usd for row in rows))
+        await self.journal.append(Entry("comparison", exchange.id, self.clock(), {}, tuple(rows)))
 
-    async def _call(self, exchange: Exchange, arm: str) -> CallRow:
+    async def call(self, exchange: Exchange, arm: str, purpose: Purpose) -> CallRow:
+        """Have an arm answer the query of an exchange; a failure is a record like any other."""
         endpoint = self.pool.endpoint(arm)
         provider = self.providers["fake" if self.pool.is_fake(arm) else "openai"]
+        self.asking.add((exchange.id, arm))
         try:
             done = await provider.complete(endpoint, upstream_body(exchange.body), timeout_s=self.timeout_s)
         except CallFailed as err:
-            return exchange.failed(arm, err, purpose="shadow")
-        return exchange.succeeded(arm, done, endpoint.cost_usd(done.input_tokens, done.output_tokens), purpose="shadow")
+            return exchange.failed(arm, err, purpose=purpose)
+        finally:
+            self.asking.discard((exchange.id, arm))
+        return exchange.succeeded(arm, done, endpoint.cost_usd(done.input_tokens, done.output_tokens), purpose=purpose)
+
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[Any]]:
+        """What runs in the background just now."""
+        return frozenset(self._tasks)
 
     async def drain(self) -> None:
         """Wait for what is under way."""

@@ -1,4 +1,4 @@
-"""The command line: `serve`, `learn` and `migrate` work on the database, the rest, in `app.client`, on a service."""
+"""The command line: four commands work on the database; the rest, in `app.client`, are clients of a running service."""
 
 import asyncio
 import json
@@ -14,16 +14,20 @@ import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 
-from app import config_file
+from app import config_file, freeze_commands  # noqa: F401 - importing it adds its commands
 from app.client import JsonOption, fail, keys_app, models_app, out
 from app.errors import AppError, ConfigError
+from app.evaluation_commands import evaluate
 from app.feedback_commands import feedback_app
 from app.main import create_app
 from app.policy_commands import policy_app
 from app.pool import endpoint_of
+from app.refold import replayed, tell_replay
+from app.savings_commands import show_savings
 from app.sentiment import open_sentiment
 from app.service import open_embedding, open_service
 from app.settings import Environment, Settings, read_environment
+from app.spend_commands import spend
 from app.storage import repository
 from app.storage.engine import database_url, hold, open_engine
 from app.storage.errors import StorageError
@@ -39,7 +43,10 @@ app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(policy_app, name="policy")
+policy_app.command("evaluate")(evaluate)
 app.add_typer(config_app, name="config")
+app.command("savings")(show_savings)
+app.command()(spend)
 
 T = TypeVar("T")
 
@@ -165,6 +172,20 @@ async def teach(settings: Settings, environment: Environment, data: Path) -> dic
         report = service.learning.report()
     unknown = unknown_models(outcomes, known)
     return {"queries": logged, "observations": report["observations"], "unknown_models": unknown}
+
+
+@app.command()
+def replay(config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """Fold the whole log again, and compare what comes of it with the stored snapshots."""
+    environment = read_environment(os.environ)
+    with explained():
+        told = asyncio.run(replayed(settings_from(config, environment), environment))
+    if json_:
+        print(json.dumps(told))  # noqa: T201 - the command's output
+    else:
+        tell_replay(told)
+    if told["differs"]:
+        raise typer.Exit(1)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -33,7 +33,13 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def ask(
-    method: str, path: str, url: str | None, body: Any = None, headers: Mapping[bytes, bytes] | None = None
+    method: str,
+    path: str,
+    url: str | None,
+    body: Any = None,
+    headers: Mapping[bytes, bytes] | None = None,
+    *,
+    timeout_s: float = 60.0,
 ) -> httpx.Response:
     """Ask the running service; ends with a message where none answers."""
     environment = read_environment(os.environ)
@@ -41,14 +47,14 @@ def ask(
     own = {b"Authorization": f"Bearer {key.get_secret_value()}".encode()} if key else {}
     base = (url or environment.url).rstrip("/")
     try:
-        return httpx.request(method, base + path, json=body, headers={**own, **(headers or {})}, timeout=60)
+        return httpx.request(method, base + path, json=body, headers={**own, **(headers or {})}, timeout=timeout_s)
     except httpx.HTTPError as err:
         fail(f"No service answers at {base}: {err}. Start one with `headrace serve`, or set --url")
 
 
-def call(method: str, path: str, url: str | None, body: Any = None) -> Any:
+def call(method: str, path: str, url: str | None, body: Any = None, *, timeout_s: float = 60.0) -> Any:
     """Ask the running service for JSON; ends with its message where it refuses."""
-    reply = ask(method, path, url, body)
+    reply = ask(method, path, url, body, timeout_s=timeout_s)
     if reply.status_code >= 400:
         fail(told_by(reply))
     try:
@@ -95,9 +101,10 @@ def list_models(url: UrlOption = None, json_: JsonOption = False) -> None:
 
 @models_app.command("show")
 def show_model(model: str, url: UrlOption = None, json_: JsonOption = False) -> None:
-    """Show one model, and what has been learned of it."""
+    """Show one model, how far it has come since it arrived, and what has been learned of it."""
     row = call("GET", f"/v1/admin/models/{model}", url)
-    show(row | {"learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
+    onboarding = call("GET", f"/v1/admin/models/{model}/onboarding", url)
+    show(row | {"onboarding": onboarding, "learned": call("GET", "/v1/admin/learner", url)["models"].get(model)}, json_)
 
 
 @models_app.command("add")

@@ -35,6 +35,8 @@ Composed = Literal["vote", "best", "synthesize", "decompose"]
 """How one answer was made of several."""
 
 ASKED = -1
+# Calls that no client waits for, and that exploration pays for whole.
+UNASKED: frozenset[Purpose] = frozenset({"shadow", "quiz"})
 
 
 def new_inference_id() -> str:
@@ -60,6 +62,7 @@ class Exchange:
     seals: Seals
     query_seal: str
     reference: str | None
+    learning: str = "on"
     started: float = field(default_factory=time.perf_counter)
     id: str = field(default_factory=new_inference_id)
     rows: list[CallRow] = field(default_factory=list)
@@ -79,6 +82,17 @@ class Exchange:
     limit_usd: float = math.inf
     composing_usd: float = 0.0
 
+    @property
+    def paid_by(self) -> str:
+        """The inference whose `cost_usd` this one's belongs to: a part's is its parent's."""
+        return self.parent_id or self.id
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration has added to what the request costs, parts included; comparisons are told of apart."""
+        own = sum(row.cost_usd * (row.explored_share or 0.0) for row in self.rows if row.purpose != "shadow")
+        return own + sum(part.explored_usd for part in self.parts)
+
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def succeeded(self, model: str, done: Completion, cost_usd: float, *, purpose: Purpose = "answer") -> CallRow:
@@ -90,6 +104,9 @@ class Exchange:
         row = self._row(model, step, purpose)
         row.input_tokens, row.output_tokens, row.cost_usd = done.input_tokens, done.output_tokens, cost_usd
         row.latency_s = done.latency_s
+        if row.explored_share is not None and purpose == "answer":
+            # Only an answer gives up quality: a call that failed is not what the user gets.
+            row.explored_quality = self.decision.explored_quality
         row.answer_group = self._group(found)
         row.evidence = signals(
             done.text,
@@ -150,12 +167,12 @@ class Exchange:
     def _row(self, model: str, step: int, purpose: Purpose) -> CallRow:
         return CallRow(
             inference_id=self.id, step=step, model=model, purpose=purpose, outcome="ok",
-            account="background" if purpose == "shadow" else "request",
-            explored_share=self._explored_share(purpose), created_at=self.at,
+            account="background" if purpose in UNASKED else "request",
+            explored_share=self._explored_share(purpose), key_id=self.key_id, created_at=self.at,
         )  # fmt: skip
 
     def _explored_share(self, purpose: Purpose) -> float | None:
-        if purpose == "shadow":
+        if purpose in UNASKED:
             return 1.0
         is_first = all(row.purpose not in ("answer", "synthesis") for row in self.rows)
         return self.decision.explored_share if purpose == "answer" and is_first else None
@@ -210,7 +227,7 @@ class Exchange:
     @property
     def own_usd(self) -> float:
         """What the request itself has cost; the cost of a part stands in the part's own decision."""
-        return sum(row.cost_usd for row in self.rows if row.purpose != "shadow")
+        return sum(row.cost_usd for row in self.rows if row.purpose not in UNASKED)
 
     @property
     def left_usd(self) -> float:
@@ -295,6 +312,9 @@ class Exchange:
             explored=self.is_explored,
             propensity=decision.propensity,
             probabilities=dict(decision.probabilities),
+            control=decision.control,
+            best_chance=decision.control_chances.get("best", 0.0),
+            cheapest_chance=decision.control_chances.get("cheapest", 0.0),
             scores=dict(decision.scores),
             lambda_=decision.lambda_,
             policy_version=decision.policy_version,

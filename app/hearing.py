@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from app.background import Background
 from app.exchange import Exchange
 from app.judging import Judging
 from app.learning import Learning
@@ -26,14 +25,12 @@ class Hearing:
     Args:
         judging: Asks them.
         learning: Knows what they are worth.
-        background: Knows what else exploration has reserved.
         rng: Draws whom to hear without need.
         drawn: How often each was drawn: one that never says anything usable is not drawn for ever.
     """
 
     judging: Judging
     learning: Learning
-    background: Background
     rng: np.random.Generator
     drawn: Counter[str] = field(default_factory=Counter)
 
@@ -56,21 +53,21 @@ class Hearing:
     async def _explore(self, exchange: Exchange, row: CallRow, unasked: dict[str, float]) -> None:
         view = self.learning.view
         heard = {judge: max(view.stacker.heard.get(judge, 0.0), self.drawn[judge]) for judge in unasked}
-        drawn = judges_to_explore(unasked, heard, view.allowance_usd - self.background.reserved_usd, self.rng)
+        left_usd = view.allowance_usd - self.learning.reserved_usd(exchange.at)
+        drawn = judges_to_explore(
+            unasked, heard, min(left_usd, exchange.limits.explore_usd - exchange.cost_usd), self.rng
+        )
         self.drawn.update(drawn)
-        reserved_usd = sum(unasked[judge] for judge in drawn)
-        self.background.reserved_usd += reserved_usd
-        try:
-            await self._ask(exchange, row, drawn, unasked, explored=True)
-        finally:
-            self.background.reserved_usd -= reserved_usd
+        self.learning.exploring.hold("request", exchange.paid_by, sum(unasked[judge] for judge in drawn))
+        await self._ask(exchange, row, drawn, unasked, explored=True)
 
     def _wanted(self, exchange: Exchange, row: CallRow, unasked: Mapping[str, float]) -> str | None:
         # The view judges the newest answer; of a panel's answers, each is the one in question in its turn.
         calls = exchange.calls
         asked_about = next(call for call in calls if call.step == row.step and call.purpose == row.purpose)
         told = [*(call for call in calls if call is not asked_about), replace(asked_about, purpose="answer")]
-        return self.learning.view.wanted_judge(exchange.context, exchange.limits, told, exchange.judged, unasked)
+        view = self.learning.view.under(exchange.decision.policy_version)
+        return view.wanted_judge(exchange.context, exchange.limits, told, exchange.judged, unasked)
 
     async def _ask(
         self,

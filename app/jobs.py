@@ -1,30 +1,31 @@
 """The scheduler's jobs, each one function that can also be run by hand.
 
 `snapshot` stores the learner's state, so that recovery is short; `retune` looks for better parameters of the policy on
-the logged comparisons and writes a candidate, or promotes it where its gain is certain; `expire` forgets stored
-content after thirty days and idempotency keys after seven.
+the logged comparisons and proposes a candidate, which the gate lets through where its gain is certain; `registry`
+brings MLflow's copy of the versions up to date; `expire` forgets stored content after thirty days and idempotency keys
+after seven.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.learning import Learning
-from app.registry import CHALLENGER, CHAMPION, Registry
+from app.policies import Policies
 from app.storage import repository
-from app.storage.batch import Entry
-from app.storage.journal import Journal
+from app.versions import name_of
 from learner.tuning import LEAST_COMPARISONS, retune
 
 DAY_S = 86_400
 SNAPSHOT_EVERY_S = 60
 RETUNE_EVERY_S = 3_600
+REGISTRY_EVERY_S = 60
 EXPIRE_EVERY_S = DAY_S
 CONTENT_DAYS = 30
 KEY_DAYS = 7
@@ -39,15 +40,13 @@ class Jobs:
     Args:
         engine: The database.
         learning: The learner.
-        journal: Stores promoted policies.
-        registry: MLflow.
+        policies: Takes candidates.
         clock: Seconds since 1970.
     """
 
     engine: AsyncEngine
     learning: Learning
-    journal: Journal
-    registry: Registry
+    policies: Policies
     clock: Callable[[], float]
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     _snapshot_seq: int = -1
@@ -59,6 +58,7 @@ class Jobs:
         return {
             "snapshot": (SNAPSHOT_EVERY_S, self.snapshot),
             "retune": (RETUNE_EVERY_S, self.retune),
+            "registry": (REGISTRY_EVERY_S, self.policies.mirror.run),
             "expire": (EXPIRE_EVERY_S, self.expire),
         }
 
@@ -100,7 +100,7 @@ class Jobs:
 
     async def snapshot(self) -> dict[str, Any]:
         """Store the learner's state, unless nothing has changed since the last time."""
-        if self.learning.seq == self._snapshot_seq:
+        if self.learning.seq == self._snapshot_seq or self.learning.is_catching_up:
             return {"seq": self._snapshot_seq, "stored": False}
         row = self.learning.snapshot(self.clock())
         await repository.add_snapshot(self.engine, row)
@@ -108,18 +108,22 @@ class Jobs:
         return {"seq": row.seq, "stored": True, "bytes": len(row.body)}
 
     async def retune(self) -> dict[str, Any]:
-        """Search the parameters on the comparisons in memory; promote a candidate only where its gain is certain."""
-        # Some seconds of work on values that never change: a thread, so that requests do not wait for it.
-        best = await asyncio.to_thread(retune, *self.learning.comparisons())
-        if best is None:
-            return {"candidate": None, "reason": f"fewer than {LEAST_COMPARISONS} comparisons of three models or more"}
-        promoted = best.gain.low > 0.0
+        """Search the parameters on the comparisons in memory, and propose the best ones to the gate."""
+        if self.learning.view.freeze is not None:
+            return {"candidate": None, "reason": "learning is frozen"}
+        try:
+            self.policies.refuse_while_contested()
+            # Some seconds of work on values that never change: a thread, so that requests do not wait for it.
+            best = await asyncio.to_thread(retune, *self.learning.comparisons())
+            if best is None:
+                few = f"fewer than {LEAST_COMPARISONS} comparisons of three models or more"
+                return {"candidate": None, "reason": few}
+            row = await self.policies.propose(best)
+        except Conflict as err:
+            return {"candidate": None, "reason": err.message}
         metrics = {"gain": best.gain.mean, "gain_low": best.gain.low, "comparisons": best.comparisons}
-        if promoted:
-            await self.journal.append(Entry("policy", best.parameters.name, self.clock(), asdict(best.parameters)))
-        version = await self.registry.publish(best.parameters, metrics, alias=CHAMPION if promoted else CHALLENGER)
-        found = {"candidate": best.parameters.name, "parameters": asdict(best.parameters), "promoted": promoted}
-        return found | {"mlflow_version": version} | metrics
+        found = {"candidate": name_of(row), "parameters": row.parameters, "state": row.state, "reason": row.reason}
+        return found | metrics
 
     async def expire(self) -> dict[str, Any]:
         """Forget stored prompts, answers and comments after thirty days, idempotency keys after seven."""

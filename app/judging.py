@@ -161,7 +161,7 @@ class Judging:
         call = CallRow(
             inference_id=exchange.id, step=case.answer.step, model=prompt.model, purpose="judge", outcome="cancelled",
             account="request", created_at=exchange.at, cost_usd=self._expected_usd(judge.id, prompt),
-            explored_share=1.0 if explored else None,
+            explored_share=1.0 if explored else None, key_id=exchange.key_id,
         )  # fmt: skip
         exchange.rows.append(call)
         reply = await self._call(judge, prompt, call)

@@ -7,33 +7,43 @@ slice a new view is published by one assignment. Recovery is the same fold: the 
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.exploring import Exploring
 from app.replay import served_of, to_events
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.repository import Logged
 from app.storage.tables import CallRow, DecisionRow, FeedbackRow, JudgeScoreRow, RecordedRow, SnapshotRow
 from learner import snapshot
+from learner.channel import Rates
+from learner.drift import described
 from learner.errors import LearnerError, SnapshotIncompatible
 from learner.features import Features
+from learner.gate import Contest
 from learner.policy import View
 from learner.report import report
 from learner.state import LearnerState
 from learner.tuning import Comparison, answered_arms, compared
+from learner.types import Happened, Missed
 
 SLICE = 4
 REMEMBERED = 5_000
 CHUNK = 1_000
 READ_AGAIN_S = 1.0
+LEARNED_AGAIN_S = 0.002
 STOP_S = 10.0
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Learning:
@@ -42,17 +52,42 @@ class Learning:
     Args:
         state: The state before any event of the log.
         engine: The database that holds the log.
+        exploring: What exploration under way may cost.
+        on_alarm: Told every alarm with its id, which is the same whenever its event is folded.
+
+    Attributes:
+        on_published: Called after each slice, once its view is out; it must not wait, nor raise.
+        unread: Why the next event cannot be read; None while events can.
+        failed: Events that could not be learned since the start.
+        of_other_features: Requests since the start that teach nothing, since their features have another version.
+        is_catching_up: Whether what was missed in a freeze is being learned.
+        last_feedback_at: When the latest feedback came, in seconds since 1970; None where there never was any.
     """
 
-    def __init__(self, state: LearnerState, engine: AsyncEngine) -> None:
+    def __init__(
+        self,
+        state: LearnerState,
+        engine: AsyncEngine,
+        exploring: Exploring | None = None,
+        on_alarm: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+    ) -> None:
         self._state = state
         self._engine = engine
+        self.exploring = exploring or Exploring(state.ledger.max_usd_per_day, lambda _: 0.0)
         self._waiting: asyncio.Queue[tuple[int, Entry]] = asyncio.Queue()
         self._recent: OrderedDict[str, Logged] = OrderedDict()
         self._rated_early: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._on_alarm = on_alarm
         self.seq = 0
+        self.published = 0
         self.view: View = state.view()
+        self.on_published: Callable[[], None] = lambda: None
+        self.unread: str | None = None
+        self.failed = 0
+        self.of_other_features = 0
+        self.is_catching_up = False
+        self.last_feedback_at: float | None = None
 
     async def recover(self) -> int:
         """Fold the latest usable snapshot and the log after it; returns the number of events folded."""
@@ -62,20 +97,15 @@ class Learning:
         first = self.seq
         while events := await repository.events_after(self._engine, self.seq, CHUNK):
             for logged in events:
-                self._fold(logged)
+                await self._learn(logged)
             await asyncio.sleep(0)
         self.view = self._state.view()
+        self.last_feedback_at = await repository.last_feedback_at(self._engine)
         return self.seq - first
 
     def _load(self, stored: SnapshotRow) -> None:
         try:
-            if snapshot.checksum(stored.body) != stored.checksum:
-                raise SnapshotIncompatible("its checksum is another one")
-            configured = self._state.ledger
-            self._state = snapshot.load(stored.body, self._state.features)
-            # Limits are the configuration's, whatever they were when the snapshot was made.
-            self._state.ledger.max_share = configured.max_share
-            self._state.ledger.max_usd_per_day = configured.max_usd_per_day
+            self._state = restored(stored, self._state)
             self.seq = stored.seq
         except SnapshotIncompatible as err:
             log.warning("snapshot refused; the whole log is read again", seq=stored.seq, reason=str(err))
@@ -83,12 +113,13 @@ class Learning:
     def start(self) -> None:
         """Begin to learn from what the journal commits."""
         self._task = asyncio.create_task(self._consume(), name="learning")
+        self._task.add_done_callback(_tell_end)
 
     async def stop(self) -> None:
         """Learn what is committed, then stop; what cannot be read now is learned at the next start."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
-                await self._waiting.join()
+                await self.settled()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -104,41 +135,127 @@ class Learning:
             while not self._waiting.empty() and len(slice_) < SLICE:
                 slice_.append(self._waiting.get_nowait())
             for seq, entry in slice_:
-                self._fold(await self._read(seq, entry))
-            self.view = self._state.view()
+                await self._learn(await self._surely(seq, partial(self._logged, seq, entry)))
+            self.view, self.published = self._state.view(), self.seq
+            self.exploring.learned(entry for _, entry in slice_)
+            self.on_published()
             for _ in slice_:
                 self._waiting.task_done()
             await asyncio.sleep(0)
 
-    async def _read(self, seq: int, entry: Entry) -> Logged:
-        """Return a committed entry with its rows, once the database can be read: no event may be left out."""
+    async def _surely(self, seq: int, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what the database holds of an event, once it can be read: no event may be left out."""
         while True:
             try:
-                return await self._logged(seq, entry)
+                found = await read()
             except Exception as err:
                 # The writer's boundary: whatever the driver raises, learning goes on when the database is back.
-                log.error("an event cannot be read; trying again", seq=seq, reason=f"{type(err).__name__}: {err}")
+                self.unread = f"{type(err).__name__}: {err}"
+                log.error("an event cannot be read; trying again", seq=seq, reason=self.unread)
                 await asyncio.sleep(READ_AGAIN_S)
+            else:
+                self.unread = None
+                return found
+
+    async def _learn(self, logged: Logged) -> None:
+        """Fold one event; at the end of a freeze, what was missed in it as well."""
+        self.seq = logged.seq
+        self._fold(logged)
+        if logged.kind == "freeze":
+            self.view = self._state.view()
+            if self.view.freeze is None:
+                await self._catch_up(logged.seq)
+
+    async def _catch_up(self, until: int) -> None:
+        """Learn what the log holds of a freeze that has ended with an event.
+
+        Read from the log again, so that a freeze may last as long as it likes. A snapshot of half of it would lose the
+        rest: until all is learned, none is taken.
+        """
+        self.is_catching_up = True
+        began = await self._surely(until, partial(repository.freeze_before, self._engine, until))
+        at = until if began is None else began
+        while at < until - 1:
+            events = await self._surely(at, partial(repository.events_after, self._engine, at, CHUNK))
+            for missed in events:
+                if missed.seq < until:
+                    self._fold(missed, is_missed=True)
+                if missed.seq % SLICE == 0:
+                    await asyncio.sleep(0)
+            at = events[-1].seq
+            self.view = self._state.view()
+        self.is_catching_up = False
+
+    def reserved_usd(self, at: float) -> float:
+        """Return how much of the view's allowance is taken, for what will be booked at this time."""
+        return self.exploring.reserved_usd(self.view, at)
+
+    async def learned(self, seq: int) -> None:
+        """Wait until an event is learned and published, whatever else waits to be."""
+        while self.published < seq:
+            await asyncio.sleep(LEARNED_AGAIN_S)
 
     async def settled(self) -> None:
-        """Wait until everything committed so far is learned and published."""
-        await self._waiting.join()
+        """Wait until everything committed so far is learned and published, or nothing ever will be."""
+        joined = asyncio.ensure_future(self._waiting.join())
+        try:
+            await asyncio.wait({joined} if self._task is None else {joined, self._task}, return_when="FIRST_COMPLETED")
+        finally:
+            joined.cancel()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether events that come are learned, as soon as they can be read."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def state(self) -> Literal["on", "frozen", "off"]:
+        """Whether what happens now is learned."""
+        if self.unread is not None or not self.is_running:
+            return "off"
+        return "on" if self.view.freeze is None else "frozen"
+
+    @property
+    def behind(self) -> int:
+        """Committed events that wait to be learned."""
+        return self._waiting.qsize()
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Observations and requests so far."""
+        return self._state.observations, self._state.requests
 
     @property
     def features(self) -> Features:
         """What turns queries into contexts."""
         return self._state.features
 
-    def _fold(self, logged: Logged) -> None:
-        self.seq = logged.seq
+    def _fold(self, logged: Logged, *, is_missed: bool = False) -> None:
+        """Tell the state an event; of what was missed in a freeze, only what has not been in force since it came."""
+        raised = self._state.drift.raised
         try:
             for event in to_events(logged, self._state.features.version):
-                self._state.apply(event, logged.at)
+                if not is_missed:
+                    self._state.apply(event, logged.at)
+                elif isinstance(event, Happened):
+                    self._state.apply(Missed(event), logged.at)
         except LearnerError as err:
             log.warning("event passed over", seq=logged.seq, kind=logged.kind, reason=str(err))
         except Exception:
             # The writer's boundary: one event must not end all learning. The log keeps it.
+            self.failed += 1
             log.exception("event could not be learned", seq=logged.seq, kind=logged.kind)
+        self._note(logged, raised)
+
+    def _note(self, logged: Logged, raised: int) -> None:
+        """Tell of alarms, and remember what says whether anything is being learned at all."""
+        drift = self._state.drift
+        for i, alarm in enumerate(drift.alarms[len(drift.alarms) - (drift.raised - raised) :]):
+            self._on_alarm(f"{logged.seq}.{i}", described(alarm, self._state.taxonomy.names))
+        if logged.kind == "feedback":
+            self.last_feedback_at = logged.at
+        elif logged.kind == "request" and logged.decision is not None:
+            self.of_other_features += logged.decision.feature_version != self._state.features.version
 
     async def _logged(self, seq: int, entry: Entry) -> Logged:
         """Give an entry the rows it speaks of, from memory where the inference is recent, else from the database."""
@@ -205,11 +322,47 @@ class Learning:
         """Describe what has been learned, for the administrator."""
         return report(self._state)
 
+    def thumbs(self) -> tuple[dict[str, Rates], float]:
+        """Return how thumbs come about in every category, and the share of all answers that get one."""
+        channel, names = self._state.trust.channel, self._state.taxonomy.names
+        return dict(zip(names, (Rates(*column) for column in channel.table().T.tolist()), strict=True)), channel.pressed
+
+    @property
+    def contest(self) -> Contest | None:
+        """The contest of two versions of the policy that is under way; not to be changed."""
+        return self._state.contest
+
+    def log_in_memory(self) -> dict[str, Any]:
+        """Describe what `comparisons` are taken from: how many inferences, of when, and by which features."""
+        times = [logged.at for logged in self._recent.values()]
+        told = {"decisions": len(times), "since": min(times, default=None), "until": max(times, default=None)}
+        return told | {"feature_version": self.features.version}
+
     def comparisons(self) -> tuple[View, list[Comparison]]:
         """Return the inferences still in memory that several models answered, oldest first, and the view of now."""
         told = (served_of(logged, self.features.version) for logged in self._recent.values())
         known = [compared(self._state, served) for served in told if served and len(answered_arms(served)) > 1]
         return self._state.view(), known
+
+
+def restored(stored: SnapshotRow, configured: LearnerState) -> LearnerState:
+    """Return the state of a snapshot, with the features and the limits of exploration that are configured.
+
+    Raises:
+        SnapshotIncompatible: its bytes are damaged, or of another schema or feature version.
+    """
+    if snapshot.checksum(stored.body) != stored.checksum:
+        raise SnapshotIncompatible("its checksum is another one")
+    state = snapshot.load(stored.body, configured.features)
+    # Limits are the configuration's, whatever they were when the snapshot was made.
+    state.ledger.max_share = configured.ledger.max_share
+    state.ledger.max_usd_per_day = configured.ledger.max_usd_per_day
+    return state
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("learning has stopped", error=type(error).__name__, reason=str(error))
 
 
 def with_rows(logged: Logged, entry: Entry, before: Logged | None = None) -> Logged:

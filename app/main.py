@@ -5,7 +5,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, feedback, health, keys, policies
+from app.api import (
+    admin,
+    alarms,
+    chat,
+    dashboard,
+    evaluate,
+    feedback,
+    freeze,
+    health,
+    keys,
+    litellm,
+    policies,
+    savings,
+    spend,
+)
 from app.api.gate import Gate
 from app.errors import install_handlers
 from app.service import Service
@@ -29,7 +43,9 @@ def create_app(opened: Callable[[], AbstractAsyncContextManager[Service]]) -> Fa
 
     app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan)
     app.add_middleware(Gate, keys=lambda: app.state.service.keys)
-    for part in (chat.router, feedback.router, admin.router, keys.router, policies.router, health.router):
-        app.include_router(part)
+    for part in (
+        chat, feedback, admin, spend, keys, policies, freeze, evaluate, alarms, savings, litellm, health, dashboard,
+    ):  # fmt: skip
+        app.include_router(part.router)
     install_handlers(app)
     return app

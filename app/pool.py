@@ -15,11 +15,14 @@ from app.schemas.pool import ModelEntry, ModelPatch
 from app.storage.batch import Entry
 from app.storage.journal import Journal
 from app.storage.tables import ModelRow, Source
+from learner.pool import ArmState
 
 FAILURES_TO_OPEN = 3
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
 PROBE_S = 60.0
+DRAINING: ArmState = "draining"
+RETIRED: ArmState = "retired"
 
 
 @dataclass(slots=True)
@@ -71,16 +74,23 @@ class Pool:
         self.breaker = Breaker()
 
     async def open(self, stored: Iterable[ModelRow], configured: Iterable[ModelEntry], at: float) -> None:
-        """Take over the stored models, then let the file win for those it names; what it no longer names retires."""
+        """Take over the stored models, then let the file win for those it names; what it no longer names retires.
+
+        A model that was draining retires too: nothing is under way any more.
+        """
         for row in stored:
             self._keep(row)
-        named = {entry.id: entry for entry in configured}
+        # The first models of all are each other's equals: none of them arrives.
+        is_new, named = not self._rows, {entry.id: entry for entry in configured}
         for entry in named.values():
             known = self._rows.get(entry.id)
-            if known is None or known.retired_at is not None or known.entry != entry.model_dump(mode="json"):
+            if not _is_served(known):
+                await self._log(entry, "config", at, arrives=not is_new)
+            elif known is not None and known.entry != entry.model_dump(mode="json"):
                 await self._log(entry, "config", at)
         for row in list(self._rows.values()):
-            if row.source == "config" and row.id not in named and row.retired_at is None:
+            is_gone = row.source == "config" and row.id not in named
+            if row.retired_at is None and (is_gone or row.state == DRAINING):
                 await self.retire(row.id, at)
 
     def entry(self, model: str) -> ModelEntry:
@@ -90,22 +100,41 @@ class Pool:
             ModelNotFound: there is no such model, or it is retired.
         """
         row = self._rows.get(model)
-        if row is None or row.retired_at is not None:
-            known = ", ".join(sorted(self.ids())) or "none"
-            raise ModelNotFound(f"The model {model!r} is not in the pool; use auto or one of: {known}", param="model")
+        if row is None or not _is_served(row):
+            raise self._unknown(model, " any more: it is draining" if row and row.state == DRAINING else "")
         return ModelEntry.model_validate(row.entry)
+
+    def _unknown(self, model: str, why: str = "") -> ModelNotFound:
+        known = ", ".join(sorted(self.ids())) or "none"
+        return ModelNotFound(f"The model {model!r} is not in the pool{why}; use auto or one of: {known}", param="model")
 
     def ids(self) -> list[str]:
         """Return the ids of the served models, in the order of their registration."""
-        return [row.id for row in self._rows.values() if row.retired_at is None]
+        return [row.id for row in self._rows.values() if _is_served(row)]
+
+    def rows(self) -> list[ModelRow]:
+        """Return the models that are not retired, draining ones too, in the order of their registration."""
+        return [row for row in self._rows.values() if row.retired_at is None]
 
     def row(self, model: str) -> ModelRow:
-        """Return a served model with its source and times.
+        """Return a model with its source and times, a draining one too.
 
         Raises:
             ModelNotFound: there is no such model, or it is retired.
         """
-        self.entry(model)
+        row = self.history(model)
+        if row.retired_at is not None:
+            raise self._unknown(model)
+        return row
+
+    def history(self, model: str) -> ModelRow:
+        """Return a model with its source and times, wherever its life stands.
+
+        Raises:
+            ModelNotFound: there never was such a model.
+        """
+        if model not in self._rows:
+            raise self._unknown(model)
         return self._rows[model]
 
     def endpoint(self, model: str) -> Endpoint:
@@ -124,13 +153,15 @@ class Pool:
         """Add a model.
 
         Raises:
-            Conflict: a model of that id is already served.
+            Conflict: a model of that id is already served, or draining.
         """
         async with self._changing:
             known = self._rows.get(entry.id)
-            if known is not None and known.retired_at is None:
+            if known is not None and known.state == DRAINING:
+                raise Conflict(f"The model {entry.id!r} is draining; try again when it is retired", param="id")
+            if _is_served(known):
                 raise Conflict(f"The model {entry.id!r} is already in the pool; change it with PATCH", param="id")
-            return await self._log(entry, "api", at)
+            return await self._log(entry, "api", at, arrives=True)
 
     async def patch(self, model: str, patch: ModelPatch, at: float) -> ModelRow:
         """Change prices, limits or capabilities; in force at once.
@@ -141,6 +172,15 @@ class Pool:
         async with self._changing:
             return await self._log(patch.applied_to(self.entry(model)), self._rows[model].source, at)
 
+    async def drain(self, model: str, at: float) -> ModelRow:
+        """Give a model no new requests; what has begun may still call it.
+
+        Raises:
+            ModelNotFound: there is no such model, or it is draining already.
+        """
+        async with self._changing:
+            return await self._log(self.entry(model), self._rows[model].source, at, state=DRAINING)
+
     async def retire(self, model: str, at: float) -> ModelRow:
         """Serve a model no longer; its history stays.
 
@@ -148,12 +188,13 @@ class Pool:
             ModelNotFound: there is no such model.
         """
         async with self._changing:
-            entry = self.entry(model)
-            return await self._log(entry, self._rows[model].source, at, retired_at=at)
+            row = self.row(model)
+            return await self._log(ModelEntry.model_validate(row.entry), row.source, at, state=RETIRED)
 
-    async def _log(self, entry: ModelEntry, source: Source, at: float, *, retired_at: float | None = None) -> ModelRow:
+    async def _log(
+        self, entry: ModelEntry, source: Source, at: float, *, state: ArmState = "registered", arrives: bool = False
+    ) -> ModelRow:
         known = self._rows.get(entry.id)
-        state = "retired" if retired_at is not None else "registered"
         dumped = entry.model_dump(mode="json")
         row = ModelRow(
             id=entry.id,
@@ -162,10 +203,11 @@ class Pool:
             state=state,
             registered_at=known.registered_at if known else at,
             updated_at=at,
-            retired_at=retired_at,
+            retired_at=at if state == RETIRED else None,
         )
         endpoint = self._endpoint_of(row)
-        await self._journal.append(Entry("model", entry.id, at, {"entry": dumped, "state": state}, (row,)))
+        body = {"entry": dumped, "state": state, "arrives": arrives}
+        await self._journal.append(Entry("model", entry.id, at, body, (row,)))
         self._rows[entry.id], self._endpoints[entry.id] = row, endpoint
         return row
 
@@ -174,6 +216,10 @@ class Pool:
 
     def _endpoint_of(self, row: ModelRow) -> Endpoint:
         return endpoint_of(ModelEntry.model_validate(row.entry), self._environ)
+
+
+def _is_served(row: ModelRow | None) -> bool:
+    return row is not None and row.state not in (DRAINING, RETIRED)
 
 
 def endpoint_of(entry: ModelEntry, environ: Mapping[str, str]) -> Endpoint:

@@ -40,27 +40,27 @@ class Probing:
             return
         if self.rng.random() >= self.share:
             return
-        view, category = self.background.learning.view, exchange.context.category
+        learning, category = self.background.learning, exchange.context.category
+        view = learning.view
         costs_usd = self.judging.costs_usd(exchange, exchange.answered_step)
         best = sorted(costs_usd, key=lambda judge: -view.stacker.separation(judge, category))[:MOST_JUDGES]
         known = {score.judge for score in exchange.scores if score.step == exchange.answered_step}
         wanted = [judge for judge in best if judge not in known]
         expected_usd = sum(costs_usd[judge] for judge in wanted)
-        if best and expected_usd <= view.allowance_usd - self.background.reserved_usd:
-            self.background.reserved_usd += expected_usd
-            self.background.keep(self._probe(exchange, exchange.answered_step, wanted, expected_usd))
+        if best and expected_usd <= view.allowance_usd - learning.reserved_usd(exchange.at):
+            learning.exploring.hold("probe", exchange.id, expected_usd)
+            self.background.keep(self._probe(exchange, exchange.answered_step, wanted))
 
-    async def _probe(self, exchange: Exchange, step: int, judges: list[str], reserved_usd: float) -> None:
+    async def _probe(self, exchange: Exchange, step: int, judges: list[str]) -> None:
+        # Lists of its own: what is in the request's is stored, and a comparison may be adding to it.
+        probe = replace(exchange, rows=list(exchange.rows), scores=list(exchange.scores))
+        stored, known = len(probe.rows), {(score.judge, score.step) for score in exchange.scores}
         try:
-            # Lists of its own: what is in the request's is stored, and a comparison may be adding to it.
-            probe = replace(exchange, rows=list(exchange.rows), scores=list(exchange.scores))
-            stored, known = len(probe.rows), {(score.judge, score.step) for score in exchange.scores}
             found = await self.judging.ask(judges, probe, step, explored=True)
-            rows, scores = probe.rows[stored:], [score for score in found if (score.judge, score.step) not in known]
-            for row in rows:
-                row.account = "background"
-            await self.background.journal.append(
-                Entry("probe", exchange.id, self.background.clock(), {}, (*rows, *scores))
-            )
         finally:
-            self.background.reserved_usd -= reserved_usd
+            rows = probe.rows[stored:]
+            self.background.learning.exploring.settle("probe", exchange.id, sum(row.cost_usd for row in rows))
+        scores = [score for score in found if (score.judge, score.step) not in known]
+        for row in rows:
+            row.account = "background"
+        await self.background.journal.append(Entry("probe", exchange.id, self.background.clock(), {}, (*rows, *scores)))

@@ -19,6 +19,7 @@ from learner.types import (
     Context,
     Demonstrated,
     Event,
+    Frozen,
     JudgeScore,
     Objective,
     ObjectiveChanged,
@@ -52,16 +53,8 @@ def _told_again(logged: Logged, feedback: FeedbackRow) -> Logged:
 
 def _event(logged: Logged, feature_version: str) -> Event | None:
     match logged.kind:
-        case "model":
-            entry = ModelEntry.model_validate(logged.body["entry"])
-            return PoolChanged(arm_of(entry, logged.body["state"]))
-        case "objective":
-            return ObjectiveChanged(_objective(logged.body))
-        case "key":
-            own = logged.body["objective"]
-            return ObjectiveChanged(None if own is None else _objective(own), account=logged.ref)
-        case "policy":
-            return ParametersChanged(Parameters(**logged.body))
+        case "model" | "objective" | "key" | "policy" | "freeze":
+            return _said(logged)
         case "request" | "comparison" | "probe":
             served = served_of(logged, feature_version)
             return Probed(served) if served is not None and logged.kind == "probe" else served
@@ -71,9 +64,37 @@ def _event(logged: Logged, feature_version: str) -> Event | None:
             return _rated_or_demonstrated(logged, feature_version)
 
 
+def _said(logged: Logged) -> Event | None:
+    """Translate what the operator, or re-tuning, said."""
+    match logged.kind:
+        case "model":
+            entry = ModelEntry.model_validate(logged.body["entry"])
+            return PoolChanged(arm_of(entry, logged.body["state"]), logged.body.get("arrives", False))
+        case "objective":
+            return ObjectiveChanged(_objective(logged.body))
+        case "key":
+            own = logged.body["objective"]
+            return ObjectiveChanged(None if own is None else _objective(own), account=logged.ref)
+        case "policy":
+            return _parameters_changed(logged.body)
+        case "freeze":
+            return Frozen(logged.body["frozen"], logged.body["by"])
+    return None
+
+
 def _objective(body: dict[str, Any]) -> Objective:
     values = [value for name, value in body.items() if name != "kind"]
     return Objective(body["kind"], values[0] if values else None)
+
+
+def _parameters_changed(body: dict[str, Any]) -> ParametersChanged:
+    if "champion" not in body:
+        # Logged before there were challengers: the parameters alone.
+        return ParametersChanged(Parameters(**body))
+    champion, challenger = Parameters(**body["champion"]), body["challenger"]
+    if challenger is None:
+        return ParametersChanged(champion)
+    return ParametersChanged(champion, Parameters(**challenger), body["share"], body["phase"])
 
 
 def arm_of(entry: ModelEntry, state: ArmState) -> Arm:
@@ -110,6 +131,7 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         account=decision.key_id,
         query_seal=decision.query_seal,
         confidence=decision.confidence,
+        policy=decision.policy_version if decision.stage != "pinned" and decision.control is None else None,
     )
 
 

@@ -53,6 +53,13 @@ def upstream_body(body: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key not in ("router", "stream", "stream_options")}
 
 
+def is_controllable(request: ChatRequest) -> bool:
+    """Tell whether a control may answer: only where a request leaves it to the objective who answers, and how."""
+    options = request.router
+    is_plain = request.model in ("auto", "auto:balanced") and options.cost_quality is None
+    return is_plain and not options.fusion and not options.decompose
+
+
 def refuse_impossible(request: ChatRequest, query: Query) -> None:
     """Refuse a composed answer where there cannot be one.
 

@@ -7,8 +7,8 @@ calls are durable before the first byte of the answer leaves, so that no feedbac
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,16 @@ from app.learning import Learning
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import CallFailed, Completion, Provider
-from app.requests import input_chars, is_routed, limits_of, query_of, refuse_impossible, upstream_body
+from app.quizzing import Quizzing
+from app.requests import (
+    input_chars,
+    is_controllable,
+    is_routed,
+    limits_of,
+    query_of,
+    refuse_impossible,
+    upstream_body,
+)
 from app.schemas.base import EPISODE
 from app.schemas.chat import ChatRequest
 from app.seals import Seals
@@ -52,6 +61,7 @@ class Router:
         judging: The judges that call upstreams.
         background: Comparisons that no client waits for.
         probing: Probes, likewise.
+        quizzing: Quizzes of new models, likewise.
         rng: Draws the first arm; the propensity is stored.
         clock: Seconds since 1970.
         timeout_s: Seconds for one upstream call.
@@ -60,6 +70,7 @@ class Router:
         budgets: What the keys may spend.
         seals: Compare with demonstrated answers.
         decomposition: How compound requests are split.
+        control_share: Share of the requests that a control answers, in [0, 1].
     """
 
     features: Features
@@ -70,6 +81,7 @@ class Router:
     hearing: Hearing
     background: Background
     probing: Probing
+    quizzing: Quizzing
     rng: np.random.Generator
     clock: Callable[[], float]
     timeout_s: float
@@ -78,14 +90,23 @@ class Router:
     budgets: Budgets
     seals: Seals
     decomposition: Decomposition
+    control_share: float
 
     @property
     def view(self) -> View:
         """What is believed now."""
         return self.learning.view
 
-    def begin(self, request: ChatRequest, body: dict[str, object], *, user: str | None, key_id: str | None) -> Exchange:
-        """Decide who answers first; nothing is called yet.
+    def begin(
+        self,
+        request: ChatRequest,
+        body: dict[str, object],
+        *,
+        user: str | None,
+        key_id: str | None,
+        policy: str | None = None,
+    ) -> Exchange:
+        """Decide who answers first; nothing is called yet. A part is decided by the `policy` of its parent.
 
         Raises:
             ModelNotFound: the request names a model that is not in the pool.
@@ -95,17 +116,27 @@ class Router:
         started = time.perf_counter()
         query = query_of(body)
         refuse_impossible(request, query)
-        view = self.learning.view
+        view = self._drawn(request.model, policy)
         context = replace(self.features.context(query, view.taxonomy), input_chars=input_chars(body))
         query_seal = self.seals.query(query.text)
         down = self.pool.unavailable()
-        limits = replace(limits_of(request, query, context.input_chars, down), account=key_id)
-        decision = self._decide(request.model, context, limits)
+        at = self.clock()
+        allowed = limits_of(request, query, context.input_chars, down)
+        limits = replace(
+            allowed,
+            account=key_id, explore=allowed.explore and view.freeze is None,
+            explore_usd=self.budgets.left_usd(key_id, at),
+            control_share=self.control_share if is_controllable(request) and policy is None else 0.0,
+        )  # fmt: skip
+        decision = self._decide(view, request.model, context, limits, at)
+        if decision.control is not None:
+            # It answers alone: no second model, no judge, no comparison, no probe.
+            limits = replace(limits, depth=1, explore=False)
         exchange = Exchange(
             request=request, body=body, query=query, context=context, limits=limits, decision=decision,
-            user=request.user or user, key_id=key_id, at=self.clock(), objective=self.objective(key_id),
+            user=request.user or user, key_id=key_id, at=at, objective=self.objective(key_id),
             embed=self.features.embed, started=started, seals=self.seals, query_seal=query_seal,
-            reference=view.references.find(query_seal, components_of(context)),
+            reference=view.references.find(query_seal, components_of(context)), learning=self.learning.state,
         )  # fmt: skip
         self._prepare(exchange)
         return exchange
@@ -118,20 +149,31 @@ class Router:
         limits = (options.max_cost_usd, self.decomposition.max_cost_usd if options.decompose else None)
         exchange.limit_usd = min(self.budgets.left_usd(exchange.key_id, at), *(usd for usd in limits if usd), math.inf)
         if options.fusion:
-            with_panel(exchange, self.view)
+            with_panel(exchange, self.view_of(exchange))
         else:
             exchange.composing_usd = exchange.decision.costs_usd.get(exchange.decision.arm, 0.0)
 
-    def _decide(self, model: str, context: Context, limits: Limits) -> Decision:
+    def view_of(self, exchange: Exchange) -> View:
+        """What is believed now, under the version of the policy that decided a request."""
+        return self.learning.view.under(exchange.decision.policy_version)
+
+    def _drawn(self, model: str, policy: str | None) -> View:
         view = self.learning.view
+        if policy is not None:
+            return view.under(policy)
+        return view.drawn(self.rng) if is_routed(model) else view
+
+    def _decide(self, view: View, model: str, context: Context, limits: Limits, at: float) -> Decision:
+        reserved_usd = self.learning.reserved_usd(at)
         if not is_routed(model):
             self.pool.entry(model)
             return pinned(model, view, context, view.price(limits))
         try:
-            return view.decide(context, limits, self.rng)
+            return view.decide(context, limits, self.rng, reserved_usd=reserved_usd)
         except NoEligibleArm as err:
             try:
-                return view.decide(context, replace(limits, unavailable=frozenset()), self.rng)
+                limits = replace(limits, unavailable=frozenset())
+                return view.decide(context, limits, self.rng, reserved_usd=reserved_usd)
             except NoEligibleArm:
                 kind: type[AppError] = BadRequest if view.arms else Unavailable
                 raise kind(f"{str(err).capitalize()}; change the router object, or the pool", param="router") from err
@@ -147,15 +189,32 @@ class Router:
         with self.charged(exchange):
             return await self._complete(exchange)
 
-    def charged(self, exchange: Exchange) -> AbstractContextManager[None]:
-        """Hold a request against its key's budget while it is under way, and charge it at its end.
+    def hold(self, exchange: Exchange) -> None:
+        """Hold what a decision's exploration is expected to cost; to be called before anybody else can decide."""
+        if exchange.is_explored:
+            self.learning.exploring.hold("request", exchange.paid_by, exchange.decision.explored_usd)
+
+    def settle(self, exchange: Exchange) -> None:
+        """Hold what a request's exploration has really cost, until that is learned."""
+        self.learning.exploring.settle("request", exchange.id, exchange.explored_usd)
+
+    @contextmanager
+    def charged(self, exchange: Exchange) -> Iterator[None]:
+        """Count a request, and hold it against its key's budget, while it is under way; charge it at its end.
 
         Raises:
             BudgetExceeded: on entering, where the budget is reached.
         """
-        return self.budgets.charged(
-            exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
-        )
+        try:
+            with (
+                self.background.requests.request(),
+                self.budgets.charged(
+                    exchange.key_id, exchange.at, expected_usd=exchange.expected_usd, cost_usd=lambda: exchange.cost_usd
+                ),
+            ):
+                yield
+        finally:
+            self.settle(exchange)
 
     async def _complete(self, exchange: Exchange) -> Completion:
         try:
@@ -178,6 +237,7 @@ class Router:
 
     def afterwards(self, exchange: Exchange) -> None:
         """Start what may be learned from an answer in the background, now that it is on its way."""
+        self.quizzing.take(exchange)
         self.background.compare(exchange)
         self.probing.draw(exchange)
 
@@ -208,8 +268,15 @@ class Router:
         tags = {name: value for name, value in exchange.request.router.tags.items() if name != EPISODE}
         options = exchange.request.router.model_copy(update={"decompose": False, "tags": tags, **left})
         request = exchange.request.model_copy(update={"router": options, "stream": False})
-        part = self.begin(request, part_body(exchange.body, text), user=exchange.user, key_id=exchange.key_id)
+        part = self.begin(
+            request,
+            part_body(exchange.body, text),
+            user=exchange.user,
+            key_id=exchange.key_id,
+            policy=exchange.decision.policy_version,
+        )
         part.parent_id = exchange.id
+        self.hold(part)
         return part
 
     async def answer_part(self, part: Exchange) -> None:
@@ -238,7 +305,7 @@ class Router:
         return None
 
     def _step(self, exchange: Exchange) -> Stop | Ask:
-        return self.learning.view.next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
+        return self.view_of(exchange).next_step(exchange.context, exchange.limits, exchange.calls, exchange.judged)
 
     async def call(
         self,
@@ -324,7 +391,7 @@ class Router:
             return None
         if exchange.decision.stage != "pinned":
             try:
-                return self.learning.view.decide(exchange.context, exchange.limits, self.rng).arm
+                return self.view_of(exchange).decide(exchange.context, exchange.limits, self.rng).arm
             except NoEligibleArm:
                 pass
         raise nobody_answered(exchange)

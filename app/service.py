@@ -8,14 +8,19 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.alerts import Alerts
 from app.background import Background
 from app.budgets import Budgets, period_start
+from app.draining import Draining
+from app.evaluation import Evaluator
+from app.exploring import Exploring
 from app.feedback import Feedback
 from app.hearing import Hearing
 from app.jobs import Jobs
@@ -23,11 +28,13 @@ from app.judging import Judging
 from app.keys import Keys
 from app.learning import Learning
 from app.objective import Objectives, to_learner
+from app.policies import Policies
 from app.pool import Pool
 from app.probing import Probing
 from app.providers.base import Provider
 from app.providers.fake import FakeProvider
 from app.providers.openai_compatible import OpenAICompatibleProvider
+from app.quizzing import Quizzing
 from app.registry import Registry
 from app.routing import Router
 from app.seals import Seals
@@ -40,6 +47,7 @@ from app.storage.migrate import migrate
 from app.telemetry import Metrics
 from learner.embedding import Embedder, HashEmbedding, StaticEmbedding, distil, is_complete
 from learner.features import Features
+from learner.promise import Caps
 from learner.seeds import SEEDS
 from learner.state import LearnerState
 
@@ -59,12 +67,16 @@ class Service:
     router: Router
     feedback: Feedback
     objectives: Objectives
+    policies: Policies
     jobs: Jobs
     metrics: Metrics
     background: Background
     keys: Keys
     budgets: Budgets
+    draining: Draining
+    alerts: Alerts
     embedding: str
+    evaluator: Evaluator
 
 
 def open_embedding(settings: Settings, data_dir: Path) -> Embedder:
@@ -88,6 +100,11 @@ def open_embedding(settings: Settings, data_dir: Path) -> Embedder:
 def start_state(settings: Settings, embedder: Embedder) -> LearnerState:
     """Return the learner's state before any event."""
     features = Features(embedder, tuple((seed.name, seed.examples) for seed in SEEDS))
+    return state_before(settings, features)
+
+
+def state_before(settings: Settings, features: Features) -> LearnerState:
+    """Return the same with features that are there already."""
     return LearnerState.start(
         features,
         to_learner(settings.objective),
@@ -158,7 +175,10 @@ def _wire(
     timeout_s, keep_content = settings.timeouts.upstream_s, settings.storage.content
     comparisons, first_arm, probes = (np.random.default_rng(draws) for draws in np.random.SeedSequence(seed).spawn(3))
     calling = providers or {"openai": OpenAICompatibleProvider(), "fake": FakeProvider()}
-    learning = Learning(state, engine)
+    metrics = Metrics()
+    alerts = Alerts(engine, settings.alerts.webhook_url, metrics, time.time)
+    exploring = Exploring(settings.exploration.max_usd_per_day, lambda day: journal.spend.on(day).exploration_usd)
+    learning = Learning(state, engine, exploring, alerts.take)
     journal = Journal(engine, learning.take)
     pool = Pool(journal, environ)
     objectives = Objectives(journal)
@@ -167,13 +187,18 @@ def _wire(
     seals = Seals.open(environment.data_dir)
     background = Background(learning, journal, pool, calling, comparisons, time.time, timeout_s)
     judging = Judging(settings.judges, pool, timeout_s=timeout_s)
-    hearing = Hearing(judging, learning, background, first_arm)
+    hearing = Hearing(judging, learning, first_arm)
     probing = Probing(judging, background, probes, settings.feedback.probe_share)
+    caps = Caps(settings.exploration.max_share, settings.exploration.max_usd_per_day)
+    quizzing = Quizzing(background, caps, time.time)
     router = Router(
         learning.features, learning, journal, pool, calling, hearing,
-        background, probing, first_arm, time.time, timeout_s, keep_content,
+        background, probing, quizzing, first_arm, time.time, timeout_s, keep_content,
         lambda key_id: keys.objective_kind(key_id) or objectives.current.kind, budgets, seals, settings.decompose,
+        settings.control.share,
     )  # fmt: skip
+    metrics = Metrics()
+    policies = Policies(journal, learning, Registry(environment.data_dir), metrics, background.keep, time.time)
     given = settings.feedback
     feedback = Feedback(
         learning, journal, settings.metrics, time.time, keep_content, given.window_days, seals,
@@ -181,9 +206,9 @@ def _wire(
     )  # fmt: skip
     return Service(
         settings, environment, engine, journal, learning, pool, router,
-        feedback, objectives,
-        Jobs(engine, learning, journal, Registry(environment.data_dir), time.time), Metrics(), background,
-        keys, budgets, learning.features.version,
+        feedback, objectives, policies, Jobs(engine, learning, policies, time.time), metrics, background,
+        keys, budgets, Draining(pool, learning, background, time.time), alerts, learning.features.version,
+        Evaluator(engine, partial(state_before, settings, learning.features)),
     )  # fmt: skip
 
 
@@ -191,6 +216,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
     folded = await service.learning.recover()
     await service.journal.open()
     service.learning.start()
+    service.alerts.start()
     now = time.time()
     spent_usd = await repository.spend_by_key(
         service.engine, day=period_start("day", now), month=period_start("month", now)
@@ -199,11 +225,14 @@ async def _start(service: Service, *, schedule: bool) -> None:
     await service.pool.open(await repository.list_models(service.engine), service.settings.models, now)
     await service.objectives.open(service.engine, service.settings.objective, now)
     await service.learning.settled()
+    await service.policies.open(await repository.list_policies(service.engine))
     if schedule:
         service.jobs.start()
     # What lives as long as the process need not be looked through again and again by the garbage collector.
     gc.collect()
     gc.freeze()
+    # A request makes thousands of objects and no cycles: looking after every 700th of them takes a tenth of its time.
+    gc.set_threshold(20_000, 25, 50)
     log.info(
         "ready", events_folded=folded, models=len(service.pool.ids()), features=service.embedding,
         policy=asdict(service.learning.view.parameters),
@@ -212,9 +241,13 @@ async def _start(service: Service, *, schedule: bool) -> None:
 
 async def _stop(service: Service) -> None:
     service.jobs.stop()
+    service.evaluator.stop()
+    service.router.quizzing.close()
+    await service.policies.mirror.stop()
     await service.background.drain()
     await service.journal.close()
     await service.learning.stop()
+    await service.alerts.stop()
     await service.jobs.run("snapshot")
 
 

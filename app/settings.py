@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_dir
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -31,6 +32,17 @@ def _checked_database_url(value: str) -> str:
 def _checked_metric_name(value: str) -> str:
     if value in BUILT_IN_METRICS:
         raise ValueError("is a built-in metric; choose another name")
+    return value
+
+
+def _checked_webhook(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValueError("should be an address that begins with http:// or https:// and names a host")
     return value
 
 
@@ -90,6 +102,13 @@ class Exploration(Strict):
     max_usd_per_day: NonNegativeUsd = 5.0
 
 
+class Control(Strict):
+    """Requests by which savings are measured: the best single model, or the cheapest, answers them alone."""
+
+    share: Annotated[float, Field(ge=0, le=0.1)] = 0.01
+    """Share of the requests for `auto`, half for each; a dear model gets fewer. 0: none, and nothing is measured."""
+
+
 class Feedback(Strict):
     """What becomes of feedback, and what it is held against."""
 
@@ -113,6 +132,13 @@ class Decomposition(Strict):
     """The most that one request with all its parts may be expected to cost."""
 
 
+class Alerts(Strict):
+    """Who is told of alarms."""
+
+    webhook_url: Annotated[str, AfterValidator(_checked_webhook)] | None = Field(default=None, repr=False)
+    """Gets every alarm as a small JSON object by POST."""
+
+
 class Embedding(Strict):
     """An embedding file in place of the one in the data directory."""
 
@@ -129,10 +155,12 @@ class Settings(Strict):
     judges: Many[JudgeEntry] = ()
     timeouts: Timeouts = Timeouts()
     exploration: Exploration = Exploration()
+    control: Control = Control()
     decompose: Decomposition = Decomposition()
     metrics: dict[Annotated[Name, AfterValidator(_checked_metric_name)], Metric] = Field(default_factory=dict)
     """Feedback metrics besides the built-in ones, by name."""
     feedback: Feedback = Feedback()
+    alerts: Alerts = Alerts()
     embedding: Embedding | None = None
 
     @model_validator(mode="after")

@@ -47,6 +47,13 @@ class Metrics:
     distrusted: Gauge = field(init=False)
     judge_weight: Gauge = field(init=False)
     judge_ece: Gauge = field(init=False)
+    alarms: Counter = field(init=False)
+    webhook_failures: Counter = field(init=False)
+    learning: Gauge = field(init=False)
+    policy_changes: Counter = field(init=False)
+    policy_share: Gauge = field(init=False)
+    policy_gain: Gauge = field(init=False)
+    registry_up: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         r = self.registry
@@ -69,12 +76,34 @@ class Metrics:
         self.distrusted = Gauge("headrace_raters_distrusted", "Who rates against all else", ["by"], registry=r)
         self.judge_weight = Gauge("headrace_judge_weight", "How far a judge is believed", ["judge"], registry=r)
         self.judge_ece = Gauge("headrace_judge_ece", "Calibration error of a judge's scores", ["judge"], registry=r)
+        self.alarms = Counter("headrace_drift_alarms", "Alarms that were raised", ["model", "kind"], registry=r)
+        self.webhook_failures = Counter("headrace_webhook_failures", "Alarms that were not taken", registry=r)
+        self.learning = Gauge("headrace_learning", "1 for what learning does now", ["state", "reason"], registry=r)
+        self.policy_changes = Counter("headrace_policy_changes", "Versions that changed state", ["change"], registry=r)
+        self.policy_share = Gauge("headrace_policy_share", "Share of requests by version", ["policy"], registry=r)
+        self.policy_gain = Gauge("headrace_policy_gain", "Utility that the newer version gains", ["end"], registry=r)
+        self.registry_up = Gauge("headrace_registry_up", "Whether MLflow's registry can be written", registry=r)
+
+    def learns(self, state: str, code: str) -> None:
+        """Say what learning does now, and why."""
+        self.learning.clear()
+        self.learning.labels(state, code).set(1.0)
 
     def answered(self, *, model: str, stage: str, seconds: float, overhead_ms: float) -> None:
         """Count one answered request."""
         self.requests.labels(model, stage).inc()
         self.latency_s.observe(seconds)
         self.overhead_ms.observe(overhead_ms)
+
+    def policies(self, serving: Mapping[str, float], gain: Mapping[str, float] | None, *, is_registry_up: bool) -> None:
+        """Bring the policy's gauges up to date: who serves, and what the contest under way has shown."""
+        self.policy_share.clear()
+        self.policy_gain.clear()
+        for policy, share in serving.items():
+            self.policy_share.labels(policy).set(share)
+        for end, value in (gain or {}).items():
+            self.policy_gain.labels(end).set(value)
+        self.registry_up.set(float(is_registry_up))
 
     def render(
         self,

@@ -44,6 +44,11 @@ class Accounts:
         return {account: controller.lambda_ for account, controller in self.own.items()}
 
     @property
+    def requests_usd(self) -> Mapping[str, float]:
+        """What a request of every account that has its own objective may cost on average, USD."""
+        return {account: controller.request_usd for account, controller in self.own.items()}
+
+    @property
     def budgets_usd(self) -> Mapping[str | None, float]:
         """Budget per request of everybody and of every account, where the objective is one."""
         every = [(None, self.everybody), *self.own.items()]

@@ -50,6 +50,12 @@ class Controller:
         first = clip_lambda(0.1 / max(scale, 1e-9))
         return cls(objective, lambda_=first, queue=1.0, queue_price=first)
 
+    @property
+    def request_usd(self) -> float:
+        """What one request may cost on average: its budget, or what requests have cost so far."""
+        budget = self.objective.value if self.objective.kind == "budget" else None
+        return budget or self.spent_usd / max(self.requests, 1.0)
+
     def settle(self, *, spent_usd: float, quality: float, requests: float = 1.0) -> None:
         """Account one answered request (or background spend, with `requests` 0) and move λ.
 

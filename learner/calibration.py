@@ -19,17 +19,17 @@ class Calibration:
     stated: FloatArray = field(default_factory=lambda: np.zeros(BINS))
     came: FloatArray = field(default_factory=lambda: np.zeros(BINS))
 
-    def update(self, p: float, y: float) -> None:
-        """Take in one stated probability and its outcome, both in [0, 1]."""
+    def update(self, p: float, y: float, weight: float = 1.0) -> None:
+        """Take in one stated probability and its outcome, both in [0, 1]; `weight` says what the label counts for."""
         at = min(int(p * BINS), BINS - 1)
-        self.count[at] += 1.0
-        self.stated[at] += p
-        self.came[at] += y
+        self.count[at] += weight
+        self.stated[at] += weight * p
+        self.came[at] += weight * y
 
     @property
     def n(self) -> int:
-        """Number of labels taken in."""
-        return int(self.count.sum())
+        """Labels taken in, each as far as it counts."""
+        return round(float(self.count.sum()))
 
     @property
     def ece(self) -> float:

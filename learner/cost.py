@@ -31,12 +31,14 @@ class CostView:
         output_usd_per_token: Price, shape (m,).
         tokens_per_char: Input tokens per character, shape (m,).
         output_tokens: Per arm and category, shape (m, k).
+        typical_usd: Expected cost of one call over all queries, shape (m,).
     """
 
     input_usd_per_token: FloatArray
     output_usd_per_token: FloatArray
     tokens_per_char: FloatArray
     output_tokens: FloatArray
+    typical_usd: FloatArray
 
     def predict(self, context: Context) -> FloatArray:
         """Return the expected cost of one call in USD, shape (m,)."""
@@ -61,7 +63,7 @@ class Cost:
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
-    _usd_per_token: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
+    _usd_per_mtok: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     _view: CostView | None = None
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
@@ -79,7 +81,7 @@ class Cost:
     def set_prices(self) -> None:
         """Take the prices from the arms."""
         self._view = None
-        self._usd_per_token = np.array([(arm.input_usd_per_mtok, arm.output_usd_per_mtok) for arm in self.arms]).T / 1e6
+        self._usd_per_mtok = np.array([(arm.input_usd_per_mtok, arm.output_usd_per_mtok) for arm in self.arms]).T
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
@@ -101,6 +103,17 @@ class Cost:
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
 
+    def forget(self, index: int, kept: float, category: int | None = None) -> None:
+        """Forget all but a share of what is known of an arm's calls, or of those of one category."""
+        self._view = None
+        before = float(self.calls[index].sum())
+        forgotten = slice(None) if category is None else category
+        self.calls[index, forgotten] *= kept
+        self.output_tokens[index, forgotten] *= kept
+        share = float(self.calls[index].sum()) / max(before, 1e-9)
+        for sums in (self.chars, self.input_tokens, self.seconds):
+            sums[index] *= share
+
     def expected_output_tokens(self) -> FloatArray:
         """Output tokens per arm and category, shape (m, k)."""
         calls, tokens = self.calls.sum(axis=1), self.output_tokens.sum(axis=1)
@@ -114,7 +127,8 @@ class Cost:
         calls = self.calls.sum(axis=1) + PRIOR_COUNT
         out = (self.output_tokens.sum(axis=1) + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / calls
         into = (self.input_tokens + PRIOR_COUNT * PRIOR_INPUT_TOKENS) / calls
-        return np.array([arm.cost_usd(i, o) for arm, i, o in zip(self.arms, into, out, strict=True)])
+        usd: FloatArray = (into * self._usd_per_mtok[0] + out * self._usd_per_mtok[1]) / 1e6
+        return usd
 
     def view(self) -> CostView:
         """Return an immutable copy for readers; the same one until something is learned."""
@@ -123,6 +137,7 @@ class Cost:
         return self._view
 
     def _publish(self) -> CostView:
-        into, out = self._usd_per_token
+        into, out = self._usd_per_mtok / 1e6
         ratio = (self.input_tokens + PRIOR_CHARS * PRIOR_TOKENS_PER_CHAR) / (self.chars + PRIOR_CHARS)
-        return CostView(into, out, tokens_per_char=ratio, output_tokens=self.expected_output_tokens())
+        tokens = self.expected_output_tokens()
+        return CostView(into, out, tokens_per_char=ratio, output_tokens=tokens, typical_usd=self.means_usd())

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
+from learner.answered import Answered
 from learner.estimators import logit, sigmoid
 from learner.labels import to_labels, trust_of
-from learner.policy import Answered
 from learner.quality import Label
 from learner.references import agrees
 from learner.types import Served

@@ -1,7 +1,8 @@
-"""Alarms: has an arm become another one behind its name?
+"""Alarms: has a model become another one behind its name, or dearer, or slower?
 
-A Page-Hinkley test (River) per arm on the standardised residual (y − q̂)/σ, so that a change of the traffic's
-difficulty, which the estimates follow, raises no alarm. On an alarm the state forgets most of what it knew of the arm.
+Page-Hinkley tests (River) on standardised residuals, one per model and one per model and category: of quality
+(y − q̂)/σ where an answer was rated, of cost and latency the logarithm's distance from what was usual there. So a change
+of the traffic, which estimates and centres follow, raises no alarm. What an alarm does is in `learner.alarms`.
 """
 
 from __future__ import annotations
@@ -9,65 +10,255 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from river.drift import PageHinkley
 
+from learner.types import Call
+
+Kind = Literal["quality", "cost", "latency"]
+
 MIN_INSTANCES = 30
 DELTA = 0.15
+MEASURED_DELTA = 0.25
 THRESHOLD = 35.0
+LEAST_VARIANCE = 0.06
 QUIET_AFTER_ALARM = 50
-KEPT_AFTER_ALARM = 0.2
+REMEMBERED = 20
+# Of the running mean of residuals, which says how large a change was.
+RECENT = 0.05
+# Of the running centre and spread of a logarithm.
+SLOWEST = 0.003
+WARM_UP = 10
+CLIP = 3.0
+FIRST_SPREAD = 0.5
+MOST_CORRELATION = 0.75
+# Of a standard normal value that is cut off at one deviation.
+NEAR_VARIANCE = 0.516
+LEAST_SPREAD = 0.05
+LEAST_LATENCY_S = 1e-3
+
+Key = tuple[Kind, str, int | None]
+"""What a test watches: the kind, the arm, and the category; None for all of them."""
 
 
-def detector() -> PageHinkley:
-    """Return a fresh two-sided test."""
-    return PageHinkley(min_instances=MIN_INSTANCES, delta=DELTA, threshold=THRESHOLD, mode="both")
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm.
+
+    Args:
+        kind: What has changed.
+        model: Id of the arm.
+        category: Position of the category in which it has; None where it has altogether.
+        direction: Where to.
+        size: How far, in standard deviations of one observation; negative where it went down.
+        at_s: When it was raised, in unix seconds as logged.
+        observation: Number of observations the learner had seen by then.
+    """
+
+    kind: Kind
+    model: str
+    category: int | None
+    direction: Literal["up", "down"]
+    size: float
+    at_s: float
+    observation: int
+
+
+def detector(delta: float = DELTA) -> PageHinkley:
+    """Return a fresh two-sided test that takes no notice of changes below `delta`."""
+    return PageHinkley(min_instances=MIN_INSTANCES, delta=delta, threshold=THRESHOLD, mode="both")
+
+
+def delta_of(kind: Kind) -> float:
+    """Return the change of which a test takes no notice, in standard deviations."""
+    return DELTA if kind == "quality" else MEASURED_DELTA
+
+
+@dataclass(slots=True)
+class Stream:
+    """One test, the running mean of what it saw lately, and how long it still keeps quiet after its last alarm."""
+
+    test: PageHinkley = field(default_factory=detector)
+    recent: float = 0.0
+    quiet: int = 0
+
+    def rises(self, residual: float) -> float | None:
+        """Take in a residual; returns by how much residuals have changed where that raises an alarm."""
+        if self.quiet > 0:
+            # While what is usual catches up with the change, its return to normal would look like another one.
+            self.quiet -= 1
+            return None
+        test = self.test
+        test.update(residual)
+        self.recent += RECENT * (residual - self.recent)
+        if not test.drift_detected:
+            return None
+        is_up = bool(test._sum_increase - test._min_increase > THRESHOLD)
+        moved = abs(self.recent - float(test._x_mean.get()))
+        self.begin_anew()
+        return moved if is_up else -moved
+
+    def begin_anew(self) -> None:
+        """Forget what was seen, and keep quiet for a while."""
+        self.test, self.recent, self.quiet = detector(self.test.delta), 0.0, QUIET_AFTER_ALARM
+
+
+@dataclass(slots=True)
+class Scale:
+    """What is usual of a logarithm that depends on the category: centres, one spread, and counts of what was seen.
+
+    Extremes are cut off at three spreads, here and in the residuals: one hanging call is no change. Slow calls come
+    together: a sum of such has (1 + r) / (1 − r) times the variance of one of independent values, and residuals are
+    measured by that.
+
+    Args:
+        seen: Residuals so far.
+        spread: Standard deviation of one value.
+        together: Correlation of a residual with the one before.
+        last: The residual before, cut off at one spread.
+        centres: By category, how often it was seen and what is usual there.
+    """
+
+    seen: int = 0
+    spread: float = FIRST_SPREAD
+    together: float = 0.0
+    last: float = 0.0
+    centres: dict[int, tuple[int, float]] = field(default_factory=dict)
+
+    def residual(self, value: float, category: int) -> float | None:
+        """Return how far a value lies from what is usual, in spreads, and take it in; None while little is known."""
+        known, centre = self.centres.get(category, (0, value))
+        most = CLIP * self.spread
+        off = min(max(value - centre, -most), most)
+        self.centres[category] = known + 1, centre + rate_after(known) * off
+        if known < WARM_UP:
+            return None
+        found = off / self.spread
+        self.seen += 1
+        rate = rate_after(self.seen + WARM_UP)
+        self.spread = max(math.sqrt(self.spread**2 + rate * (off * off - self.spread**2)), LEAST_SPREAD)
+        # Of residuals cut off at one spread, so that a change is not taken for correlation.
+        near = min(max(found, -1.0), 1.0)
+        self.together += rate * (near * self.last / NEAR_VARIANCE - self.together)
+        self.last = near
+        r = min(max(self.together, 0.0), MOST_CORRELATION)
+        return found * math.sqrt((1.0 - r) / (1.0 + r)) if self.seen > MIN_INSTANCES else None
+
+
+def rate_after(seen: int) -> float:
+    """Return the weight of one more value in a running mean: of the first ones their mean, later a slow one.
+
+    It slows down at once where enough was seen for alarms: a mean that follows a change hides it.
+    """
+    return max(1.0 / (seen + 1), SLOWEST) if seen < MIN_INSTANCES else max(0.3 / (seen + 1), SLOWEST)
 
 
 @dataclass(slots=True)
 class DriftMonitor:
-    """One detector per arm, how long it still keeps quiet after its last alarm, and the alarms so far."""
+    """All tests and scales, the latest alarms, and how many there were.
 
-    detectors: dict[str, PageHinkley] = field(default_factory=dict)
-    quiet: dict[str, int] = field(default_factory=dict)
-    alarms: list[dict[str, float | str]] = field(default_factory=list)
+    Args:
+        at_s: Time of the event that is being learned, in unix seconds.
+    """
 
-    def update(self, arm: str, *, y: float, expected: float, at_observation: int) -> bool:
-        """Take in one label of an arm; returns whether this raised an alarm.
+    streams: dict[Key, Stream] = field(default_factory=dict)
+    scales: dict[tuple[Kind, str], Scale] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
+    raised: int = 0
+    at_s: float = 0.0
+
+    def rated(self, arm: str, category: int, y: float, expected: float, *, observation: int) -> list[Alarm]:
+        """Take in one label of an arm; returns the alarm that this raised, if any.
 
         Args:
             arm: Id of the arm.
+            category: Position of the query's category.
             y: The label in [0, 1].
             expected: Quality that was believed before it, in [0, 1].
-            at_observation: Number of observations the learner has seen, to date the alarm.
+            observation: Number of observations the learner has seen, to date the alarm.
         """
-        if self.quiet.get(arm, 0) > 0:
-            # While the belief catches up with the change, its return to normal would look like another one.
-            self.quiet[arm] -= 1
-            return False
-        test = self.detectors.get(arm) or self.detectors.setdefault(arm, detector())
-        residual = (y - expected) / math.sqrt(max(expected * (1.0 - expected), 0.02))
-        test.update(residual)
-        if not test.drift_detected:
-            return False
-        self.detectors[arm], self.quiet[arm] = detector(), QUIET_AFTER_ALARM
-        self.alarms = [*self.alarms[-19:], {"model": arm, "observation": at_observation, "residual": residual}]
-        return True
+        residual = (y - expected) / math.sqrt(max(expected * (1.0 - expected), LEAST_VARIANCE))
+        alarm = self._take("quality", arm, category, residual, observation)
+        return [] if alarm is None else [alarm]
+
+    def called(self, call: Call, category: int, *, expected: float, observation: int) -> list[Alarm]:
+        """Take in one call that was answered; returns the alarms that this raised.
+
+        Args:
+            call: The call.
+            category: Position of the query's category.
+            expected: Output tokens that were foreseen: prices are known, and act at once.
+            observation: Number of observations the learner has seen, to date the alarm.
+        """
+        arm = call.arm
+        cost = math.log((call.output_tokens + 1.0) / (expected + 1.0))
+        latency = math.log(call.latency_s + LEAST_LATENCY_S)
+        found = (
+            self._measure("cost", arm, category, cost, observation),
+            self._measure("latency", arm, category, latency, observation),
+        )
+        return [alarm for alarm in found if alarm is not None]
+
+    def _measure(self, kind: Kind, arm: str, category: int, value: float, observation: int) -> Alarm | None:
+        scale = self.scales.get((kind, arm))
+        if scale is None:
+            scale = self.scales[kind, arm] = Scale()
+        residual = scale.residual(value, category)
+        alarm = None if residual is None else self._take(kind, arm, category, residual, observation)
+        if alarm is not None:
+            self.scales[kind, arm] = Scale()
+        return alarm
+
+    def _take(self, kind: Kind, arm: str, category: int, residual: float, observation: int) -> Alarm | None:
+        """Tell the arm's test and the one of its category; where both would raise an alarm, it is the arm's."""
+        for place in (None, category):
+            stream = self.streams.get((kind, arm, place))
+            if stream is None:
+                stream = self.streams[kind, arm, place] = Stream(detector(delta_of(kind)))
+            moved = stream.rises(residual)
+            if moved is not None:
+                return self._raise(kind, arm, place, moved, observation)
+        return None
+
+    def _raise(self, kind: Kind, arm: str, place: int | None, moved: float, observation: int) -> Alarm:
+        # One change is one alarm: the tests that saw the same residuals begin anew.
+        for (other, of, where), stream in self.streams.items():
+            if other == kind and of == arm and (place is None or where is None):
+                stream.begin_anew()
+        alarm = Alarm(kind, arm, place, "up" if moved > 0.0 else "down", moved, self.at_s, observation)
+        self.alarms = [*self.alarms[1 - REMEMBERED :], alarm]
+        self.raised += 1
+        return alarm
 
 
-def dump(test: PageHinkley) -> dict[str, float]:
-    """Return the test's running sums as plain numbers."""
-    mean = test._x_mean
+def dump(stream: Stream) -> list[float]:
+    """Return a stream's running sums as plain numbers."""
+    test = stream.test
+    return [
+        stream.recent, stream.quiet, test._x_mean.n, test._x_mean.get(), test._sum_increase, test._sum_decrease,
+        test._min_increase, test._max_decrease,
+    ]  # fmt: skip
+
+
+def restore(kind: Kind, values: list[float]) -> Stream:
+    """Rebuild a stream of a kind from what `dump` returned."""
+    recent, quiet, n, mean, *sums = values
+    stream = Stream(detector(delta_of(kind)), recent, int(quiet))
+    test = stream.test
+    test._x_mean.n, test._x_mean._mean = n, mean
+    test._sum_increase, test._sum_decrease, test._min_increase, test._max_decrease = sums
+    return stream
+
+
+def described(alarm: Alarm, categories: Mapping[int, str] | tuple[str, ...]) -> dict[str, float | str | None]:
+    """Return an alarm as people read it, its category by name."""
     return {
-        "n": mean.n, "mean": mean.get(), "up": test._sum_increase, "down": test._sum_decrease,
-        "min_up": test._min_increase, "max_down": test._max_decrease,
-    }  # fmt: skip
-
-
-def restore(values: Mapping[str, float]) -> PageHinkley:
-    """Rebuild a test from what `dump` returned."""
-    test = detector()
-    test._x_mean.n, test._x_mean._mean = values["n"], values["mean"]
-    test._sum_increase, test._sum_decrease = values["up"], values["down"]
-    test._min_increase, test._max_decrease = values["min_up"], values["max_down"]
-    return test
+        "kind": alarm.kind,
+        "model": alarm.model,
+        "category": None if alarm.category is None else categories[alarm.category],
+        "direction": alarm.direction,
+        "size": alarm.size,
+        "at": alarm.at_s,
+        "observation": alarm.observation,
+    }

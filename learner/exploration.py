@@ -9,6 +9,7 @@ they cannot, only the answer that was served is ever rated: there an arm is trie
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,13 @@ import numpy as np
 from learner.types import FloatArray
 
 TEMPERATURE = 0.004
+# Utility below the best one's by which an arm is still drawn as one of the best, and not to find out.
+NEAR = 4.0 * TEMPERATURE
 DAY_S = 86_400.0
-# Costs are known only after they were spent: this much of the share is planned with.
+# Costs are known only after they were spent: this much of the caps is planned with.
 MARGIN = 0.9
+# Answers may turn out longer than foreseen: what is under way is held at so many times its expected cost.
+CAUTION = 1.25
 LEAST_USD = 1e-12
 # Logistic beliefs of this scale have a standard deviation of 1.
 LOGISTIC_SCALE = math.sqrt(3.0) / math.pi
@@ -60,6 +65,60 @@ def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatAr
     return mixed
 
 
+def barred_arms(
+    *, values: FloatArray, extra_usd: FloatArray, costs_usd: FloatArray, room_usd: float, most_usd: float
+) -> list[int]:
+    """Return the arms that must not be drawn: those that are not among the best, and for which there is no money.
+
+    Args:
+        values: Expected utility of each arm, shape (k,).
+        extra_usd: What a try of each costs, USD ≥ 0, shape (k,).
+        costs_usd: Expected cost of each, shape (k,).
+        room_usd: The most that one try may cost; negative where nothing may be tried.
+        most_usd: The most that a call may be expected to cost which is a try.
+    """
+    told = values.tolist()
+    near = max(told) - NEAR
+    each = zip(told, extra_usd.tolist(), costs_usd.tolist(), strict=True)
+    return [
+        i for i, (value, extra, cost) in enumerate(each)
+        if value < near and (CAUTION * extra > room_usd or cost > most_usd)
+    ]  # fmt: skip
+
+
+def confined(probabilities: FloatArray, barred: list[int], best: int) -> FloatArray:
+    """Give the probability of arms that must not be drawn to the best one, so that the others keep their floors.
+
+    Args:
+        probabilities: Shape (k,), summing to 1.
+        barred: Arms that must not be drawn.
+        best: One that may.
+    """
+    if not barred:
+        return probabilities
+    kept = probabilities.copy()
+    kept[barred] = 0.0
+    kept[best] += 1.0 - kept.sum()
+    return kept
+
+
+def given_up(*, values: FloatArray, costs_usd: FloatArray, lambda_: float, drawn: int) -> float:
+    """Return the quality that drawing an arm is believed to give up against the preferred one, in [0, 1].
+
+    It is the utility given up, apart from the price of the first call: that stands in the books in USD. At depth 1 it
+    is the difference of the two qualities.
+
+    Args:
+        values: Expected utility of each arm, shape (k,).
+        costs_usd: Expected cost of each, shape (k,).
+        lambda_: Quality per USD.
+        drawn: The arm that was drawn.
+    """
+    best = int(values.argmax())
+    lost = float(values[best] - values[drawn] + lambda_ * (costs_usd[best] - costs_usd[drawn]))
+    return min(max(lost, 0.0), 1.0)
+
+
 def draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
     """Draw an index with these probabilities, shape (k,), by one uniform number."""
     bounds = probabilities.cumsum()
@@ -94,7 +153,12 @@ def floors_for(
 
 
 def trial_floors(
-    *, utilities: FloatArray, deviations: FloatArray, extra_usd: FloatArray, allowance_usd: float
+    *,
+    utilities: FloatArray,
+    deviations: FloatArray,
+    extra_usd: FloatArray,
+    allowance_usd: float,
+    barred: Sequence[int] = (),
 ) -> FloatArray:
     """Share exploration among arms as often as each may be the best; those that cost extra, as the allowance pays.
 
@@ -103,11 +167,13 @@ def trial_floors(
         deviations: Its standard deviation, shape (k,).
         extra_usd: What a try of each arm costs, USD ≥ 0, shape (k,); see `extra_usd`.
         allowance_usd: Expected extra cost allowed per request, USD ≥ 0.
+        barred: Arms that must not be tried.
 
     Returns:
         Floors, shape (k,), sum < 1; expected extra cost ≤ `allowance_usd`.
     """
     share = MOST_TRIALS * best_probabilities(utilities, deviations)
+    share[list(barred)] = 0.0
     paid = min(1.0, allowance_usd / max(float(share @ extra_usd), LEAST_USD))
     floors: FloatArray = np.where(extra_usd > 0.0, paid * share, share)
     return floors
@@ -187,9 +253,17 @@ class Ledger:
 
     @property
     def allowance_usd(self) -> float:
-        """What exploration may still spend now, USD; never negative."""
+        """What exploration may plan to spend now, USD; never negative."""
         by_share = MARGIN * self.max_share * self.total_usd + self.advance_usd - self.explored_usd
-        return max(0.0, min(by_share, self.max_usd_per_day - self.today_usd))
+        return max(0.0, min(by_share, MARGIN * self.max_usd_per_day - self.today_usd))
+
+    @property
+    def room_usd(self) -> float:
+        """What one single draw may cost now, USD; never negative: what is left of the day's cap.
+
+        The share is no bound on a single draw: dear arms, whose tries count most early on, would wait too long.
+        """
+        return max(0.0, self.max_usd_per_day - self.today_usd)
 
 
 def shadow_arms(costs_usd: FloatArray, uncertainty: FloatArray, *, allowance_usd: float, most: int) -> list[int]:

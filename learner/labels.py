@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learner.answered import Answered
 from learner.channel import Rates
 from learner.estimators import logit, sigmoid
 from learner.joint import Partition
-from learner.policy import Answered
 from learner.quality import Label
 from learner.types import FloatArray, Rated
 

@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from learner.answered import Answered
 from learner.channel import Rates
 from learner.demonstrations import demonstrated_labels, verdicts
 from learner.labels import RatedLabels, agreement_labels, rated_labels
 from learner.merge import merged_labels
-from learner.policy import Answered
 from learner.quality import Label
 from learner.ratings import DEMONSTRATION, Rating, mixed, standing
 from learner.types import Demonstrated, Rated, Served

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from learner.answered import Answered
 from learner.channel import Rates
 from learner.labels import believed, to_labels, trust_of
-from learner.policy import Answered, View
+from learner.policy import View
 from learner.quality import Label
 from learner.types import Call, Context, JudgeScore, Rated, Served
 

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from learner.cascade import Prospects, upsides
+from learner.cascade import OPTIMISM, Prospects, upsides
 from learner.onboarding import next_states
 from learner.pool import SERVING, Arm
 from learner.types import FloatArray
 
+USELESS_UPSIDE = 1e-9
+UNUSED_SHARE = 0.01
 
-def looked_around(arms: Sequence[Arm], counts: FloatArray, typical: Prospects) -> tuple[list[Arm], FloatArray]:
+
+def looked_around(
+    arms: Sequence[Arm],
+    counts: FloatArray,
+    shares: FloatArray,
+    typical: Prospects,
+    doubts: FloatArray | float = 0.0,
+) -> tuple[list[Arm], FloatArray]:
     """Return the arms in the states that the evidence gives them, and the upside of each, shape (m,).
+
+    An arm that nobody uses, and that no plan would use were it as good as can be hoped, is parked too: at the present
+    price of money its answers are worth less than they cost, or than others' do.
 
     Args:
         arms: The pool.
         counts: Observations behind each arm's mean, shape (m,).
+        shares: Share of the recent requests of each arm, shape (m,).
         typical: What is believed of a typical query; its qualities are the arms' means.
+        doubts: Least standard deviation of each arm's mean, where it is looked at again, shape (m,).
     """
     means = typical.quality
     states = next_states(arms, means, counts, typical.cost_usd)
     kept = [i for i, arm in enumerate(states) if arm.is_routable and arm.state in SERVING]
-    return states, upsides(typical, np.sqrt(means * (1.0 - means) / (counts + 1.0)), kept)
+    deviations = np.maximum(np.sqrt(means * (1.0 - means) / (counts + 1.0)), doubts)
+    gains = upsides(typical, deviations, kept)
+    hoped = np.minimum(means + OPTIMISM * deviations, 1.0)
+    for i in kept:
+        if states[i].state == "active" and gains[i] <= USELESS_UPSIDE and shares[i] < UNUSED_SHARE:
+            states[i] = _useless(states[i], float(hoped[i]), typical.lambda_)
+    return states, gains
+
+
+def _useless(arm: Arm, hoped: float, lambda_: float) -> Arm:
+    found = arm.reason.partition(";")[0]
+    worth = f"while a dollar must buy {lambda_:.3g} of quality"
+    return replace(arm, state="parked", reason=f"{found}; even at {hoped:.2f} no plan would use it {worth}")

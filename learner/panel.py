@@ -57,7 +57,7 @@ def panel_for(
     arms = tuple(view.arms[i].id for i in chosen)
     return replace(
         decision, arm=arms[0], panel=arms, probabilities={arms[0]: 1.0}, propensity=1.0, stage="fusion",
-        explored_share=None,
+        explored_share=None, explored_quality=None,
     )  # fmt: skip
 
 

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from learner.answered import Answered
+from learner.arrivals import Arrival
 from learner.cascade import Answers, Prospects, first_values, next_values
+from learner.control import Chance, chances, with_control
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
-from learner.estimators import logit, sigmoid
 from learner.exploration import (
     LEAST_USD,
+    NEAR,
     TEMPERATURE,
+    barred_arms,
+    confined,
     draw,
     extra_usd,
     floors_for,
+    given_up,
     mix_with_floor,
     shadow_arms,
     trial_floors,
@@ -32,11 +37,22 @@ from learner.joint import JointView
 from learner.judges import features_of
 from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
-from learner.quality import POOL_PRIOR_QUALITY, Belief, Predictor
+from learner.quality import Belief, Predictor
 from learner.references import ReferencesView
-from learner.stacker import StackerView, opinions_in
+from learner.stacker import StackerView
 from learner.taxonomy import Taxonomy
-from learner.types import ANSWERING, Call, Context, Decision, FloatArray, JudgeScore, Limits, Parameters, Stage
+from learner.types import (
+    ANSWERING,
+    Call,
+    Context,
+    Decision,
+    FloatArray,
+    Freeze,
+    JudgeScore,
+    Limits,
+    Parameters,
+    Stage,
+)
 
 LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
@@ -61,60 +77,14 @@ class Ask:
     gain: float
 
 
-@dataclass(frozen=True)
-class Answered:
-    """The answers of one request so far, as the policy sees them.
-
-    Args:
-        steps: The calls that were answered.
-        arms: Whose answers they are.
-        answers: Who agrees with whom.
-        features: Evidence on each answer.
-        stacker: What the evidence says.
-    """
-
-    steps: tuple[int, ...]
-    arms: tuple[int, ...]
-    answers: Answers
-    features: tuple[Mapping[str, float], ...]
-    stacker: StackerView
-
-    @cached_property
-    def prior_logits(self) -> list[float]:
-        """Log-odds of each answer to be good before the evidence."""
-        return [logit(p) for p in self.answers.prior.tolist()]
-
-    def apart(self, at: int) -> float | None:
-        """Probability that an answer is good by agreement and evidence, apart from what is believed of any model.
-
-        All models are taken to be of quality `POOL_PRIOR_QUALITY`: so no thumb has a say in it, but through the
-        evidence's weights. None where neither other answers nor a judge's score tell anything.
-        """
-        answers = self.answers
-        if len(self.arms) > 1 and answers.is_comparable:
-            level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups)
-            return float(level.weighed(answers.evidence).of_answers[at])
-        if opinions_in(self.features[at]):
-            return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
-        return None
-
-    @cached_property
-    def right(self) -> FloatArray:
-        """Calibrated probability that each answer is good, shape (r,)."""
-        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
-
-    def told(self, odds: float) -> Answered:
-        """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
-        evidence = self.answers.evidence.copy()
-        evidence[-1] += odds
-        return replace(self, answers=replace(self.answers, evidence=evidence))
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything a decision needs; arrays are indexed like `arms`, and `positions` says where the arm of an id is.
 
-    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's.
+    `lambdas` holds the prices of money of accounts with objectives of their own, `lambda_` everybody else's; likewise
+    `requests_usd` and `request_usd` what a request may cost on average. Exploration plans with `allowance_usd`, and
+    none of its draws costs more than `room_usd`. `freeze` is there while nothing is learned. `challenger` is another
+    version of the policy, drawn for a `share` of the requests.
     """
 
     arms: tuple[Arm, ...]
@@ -132,9 +102,27 @@ class View:
     lambdas: Mapping[str, float]
     upsides: FloatArray
     allowance_usd: float
+    room_usd: float
     request_usd: float
+    requests_usd: Mapping[str, float]
     parameters: Parameters
     references: ReferencesView
+    arrivals: Mapping[str, Arrival] = field(default_factory=dict)
+    freeze: Freeze | None = None
+    challenger: Parameters | None = None
+    share: float = 0.0
+
+    def drawn(self, rng: np.random.Generator) -> View:
+        """Draw the version that decides a request."""
+        if self.challenger is None or rng.random() >= self.share:
+            return self
+        return self.under(self.challenger.name)
+
+    def under(self, policy: str) -> View:
+        """Return the version that decided a request, by its name; the champion where that one serves no more."""
+        if self.challenger is None or policy != self.challenger.name:
+            return self
+        return replace(self, parameters=self.challenger, challenger=None, share=0.0)
 
     def index(self, arm_id: str) -> int:
         """Return the position of an arm."""
@@ -181,8 +169,16 @@ class View:
             margin=self.parameters.margin,
         )
 
-    def decide(self, context: Context, limits: Limits, rng: np.random.Generator) -> Decision:
+    def decide(
+        self, context: Context, limits: Limits, rng: np.random.Generator, *, reserved_usd: float = 0.0
+    ) -> Decision:
         """Choose the first arm for a query.
+
+        Args:
+            context: Features of the query.
+            limits: The request's limits.
+            rng: Draws the arm.
+            reserved_usd: What exploration under way has reserved of the allowance.
 
         Raises:
             NoEligibleArm: the limits left no arm.
@@ -195,26 +191,47 @@ class View:
         prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         values = first_values(prospects, kept)
-        extra = extra_usd(values=values, costs_usd=prospects.cost_usd[kept], lambda_=prospects.lambda_)
-        floors = self._floors(values, extra, belief, prospects, kept, limits)
-        probabilities = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
+        costs_usd = prospects.cost_usd[kept]
+        extra = extra_usd(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_)
+        # Who refuses exploration gets none of its draws, not even where it costs nothing.
+        room_usd = self._room_usd(reserved_usd) if limits.explore else -1.0
+        barred = barred_arms(
+            values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
+        )
+        floors = self._floors(values, extra, belief, prospects, kept, limits, barred, reserved_usd)
+        mixed = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
+        probabilities = confined(mixed, barred, int(values.argmax()))
         drawn = draw(probabilities, rng)
-        scores = values.tolist()
-        explored = scores[drawn] < max(scores) - 4 * TEMPERATURE
+        scores, quality = values.tolist(), None
+        explored = scores[drawn] < max(scores) - NEAR
+        if explored:
+            quality = given_up(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_, drawn=drawn)
         ids = [self.arms[i].id for i in kept]
-        return Decision(
+        decision = Decision(
             arm=ids[drawn],
             probabilities=dict(zip(ids, probabilities.tolist(), strict=True)),
             propensity=float(probabilities[drawn]),
             scores=dict(zip(ids, scores, strict=True)),
             qualities=dict(zip(ids, belief.mean[kept].tolist(), strict=True)),
-            costs_usd=dict(zip(ids, prospects.cost_usd[kept].tolist(), strict=True)),
+            costs_usd=dict(zip(ids, costs_usd.tolist(), strict=True)),
             lambda_=prospects.lambda_,
             stage=stage_of(belief, explored),
-            explored_share=float(extra[drawn] / max(prospects.cost_usd[kept[drawn]], LEAST_USD)) if explored else None,
+            explored_share=float(extra[drawn] / max(costs_usd[drawn], LEAST_USD)) if explored else None,
             policy_version=self.parameters.name,
             category=self.taxonomy.names[int(context.categories.argmax())],
+            explored_quality=quality,
         )
+        return with_control(decision, self._control_chances(prospects.cost_usd, kept, limits), rng)
+
+    def _control_chances(self, costs_usd: FloatArray, kept: list[int], limits: Limits) -> tuple[Chance, ...]:
+        return chances(
+            self.arms, kept, limits, qualities=self.quality.means, typical_usd=self.cost.typical_usd,
+            costs_usd=costs_usd, request_usd=self.requests_usd.get(limits.account or "", self.request_usd),
+        )  # fmt: skip
+
+    def _room_usd(self, reserved_usd: float) -> float:
+        """Return what one draw may cost: the share may be overdrawn by one, the day's cap by none."""
+        return max(self.room_usd - reserved_usd, 0.0) if self.allowance_usd > reserved_usd else 0.0
 
     @staticmethod
     def _affordable(kept: list[int], belief: Belief, cost_usd: FloatArray, limits: Limits) -> list[int]:
@@ -235,21 +252,26 @@ class View:
         prospects: Prospects,
         kept: list[int],
         limits: Limits,
+        barred: list[int],
+        reserved_usd: float,
     ) -> FloatArray:
         if not limits.explore or len(kept) < 2:
             return np.zeros(len(kept))
+        allowance_usd = max(self.allowance_usd - reserved_usd, 0.0)
         cost, deviations = prospects.cost_usd[kept], np.sqrt(belief.variance[kept])
         if prospects.comparable < LEAST_COMPARABLE:
             return trial_floors(
                 utilities=belief.mean[kept] - prospects.lambda_ * cost,
                 deviations=deviations,
                 extra_usd=extra,
-                allowance_usd=min(self.allowance_usd, self.request_usd),
+                allowance_usd=min(allowance_usd, self.request_usd),
+                barred=barred,
             )
+        deviations[barred] = 0.0
         return floors_for(
             extra_usd=cost - cost[int(values.argmax())],
             uncertainty=deviations,
-            allowance_usd=min(self.allowance_usd, 0.02 * self.request_usd),
+            allowance_usd=min(allowance_usd, 0.02 * self.request_usd),
             most=0.05,
         )
 
@@ -385,9 +407,10 @@ class View:
         """Choose arms to answer this query in the background, so that all learn from one comparison.
 
         Asks only where the exploration allowance, less what comparisons under way have reserved, pays for it; most
-        queries get none, and none where answers can hardly ever be compared: there a comparison teaches nothing.
+        queries get none, and none where answers can hardly ever be compared, or while nothing is learned: there a
+        comparison teaches nothing.
         """
-        if self._comparable(context) < LEAST_COMPARABLE:
+        if self.freeze is not None or self._comparable(context) < LEAST_COMPARABLE:
             return []
         costs = self.cost.predict(context)
         allowed = {i for i in serving(self.arms, limits) if self.arms[i].id not in asked}

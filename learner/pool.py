@@ -23,7 +23,10 @@ SERVING: frozenset[ArmState] = frozenset({"registered", "exploring", "active", "
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One LLM of the pool; prices in USD per million tokens, `prior_quality` in [0, 1] where known."""
+    """One LLM of the pool; prices in USD per million tokens, `prior_quality` in [0, 1] where known.
+
+    `reason` says in words why the evidence gives it its state.
+    """
 
     id: str
     input_usd_per_mtok: float
@@ -33,6 +36,7 @@ class Arm:
     capabilities: frozenset[str] = frozenset()
     is_routable: bool = True
     state: ArmState = "registered"
+    reason: str = ""
 
     @property
     def prices(self) -> tuple[float, float]:

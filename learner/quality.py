@@ -184,7 +184,7 @@ class Quality:
         self._tilts = QUALITY_PER_PRICE_DECADE * (decades - decades.mean())
         stated = [arm.prior_quality for arm in self.arms]
         self._bounds = np.array([(0.1, 0.95) if prior is None else (prior, prior) for prior in stated]).T
-        self._strength = np.array([ARM_PRIOR_COUNT if prior is None else STATED_PRIOR_COUNT for prior in stated])
+        self._strength = np.array(list(map(prior_count, self.arms)))
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
@@ -240,6 +240,28 @@ class Quality:
         self.total[index] *= kept
         self.ridges[index].discount(kept)
         self._changed.add(index)
+
+    def shrink_category(self, index: int, category: int, kept: float) -> None:
+        """Forget all but a share of what is known of an arm in one category."""
+        self.count[index, category] *= kept
+        self.total[index, category] *= kept
+        self._changed.add(index)
+
+    def age(self, index: int, most: float) -> float:
+        """Forget all but `most` observations of an arm and still believe its mean; returns the share that was kept.
+
+        What is taken away is as good as the mean: so an arm that was bad stays bad until its answers say otherwise.
+        """
+        count = self.count[index]
+        seen = float(count.sum())
+        kept = min(1.0, most / max(seen, most))
+        if kept < 1.0:
+            mean = float(self.view().means[index])
+            self.total[index] -= (1.0 - kept) * mean * count
+            self.count[index] = kept * count
+            self.ridges[index].discount(kept)
+            self._changed.add(index)
+        return kept
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
@@ -315,6 +337,11 @@ class Quality:
         """Weight of the ridge on familiar and on unfamiliar queries, each in (0, 1)."""
         familiar, unfamiliar = (GATE_PRIOR_LOGIT[i] + float(self.gate_evidence[i]) for i in (0, 1))
         return sigmoid(familiar), sigmoid(unfamiliar)
+
+
+def prior_count(arm: Arm) -> float:
+    """Return how many observations an arm's prior counts for."""
+    return ARM_PRIOR_COUNT if arm.prior_quality is None else STATED_PRIOR_COUNT
 
 
 def odds(p: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learner.calibration import Calibration
-from learner.drift import DELTA, THRESHOLD
+from learner.drift import DELTA, THRESHOLD, described
 from learner.honest import Estimate
 from learner.jury import UNHEARD
 from learner.quality import interval
@@ -39,16 +39,16 @@ def report(state: LearnerState) -> dict[str, Any]:
         "categories": list(state.taxonomy.names),
         "calibration": {"ece": state.stacker.calibration.ece, "n": state.stacker.calibration.n},
         "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
-        "drift": state.drift.alarms,
+        "drift": [described(alarm, state.taxonomy.names) for alarm in state.drift.alarms],
         "channel": _channel(state),
         "raters": _raters(state),
     }
 
 
-def _reason(observations: int) -> str:
+def _reason(observations: int) -> str | None:
     if observations < MIN_OBSERVATIONS:
         return f"learning; {observations} observations are few, {MIN_OBSERVATIONS} make a first picture"
-    return "learning from every answer and every feedback"
+    return None
 
 
 def _models(state: LearnerState) -> dict[str, Any]:
@@ -62,6 +62,7 @@ def _models(state: LearnerState) -> dict[str, Any]:
         into, out = float(state.cost.input_tokens[i]) / seen, float(tokens[i]) / seen
         rows[arm.id] = {
             "state": arm.state,
+            "reason": arm.reason,
             "quality": mean,
             "interval": list(interval(mean, count)),
             "observations": count,

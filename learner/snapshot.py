@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from learner import drift
+from learner import drift, gate
 from learner.accounts import Accounts
+from learner.arrivals import Arrival, Arrivals
 from learner.budget import Controller
 from learner.calibration import Calibration
 from learner.channel import Channel
@@ -37,14 +38,15 @@ from learner.probes import Probes
 from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
 from learner.raters import Rater, Raters
 from learner.ratings import Rating
+from learner.recovery import Recovery, Watch
 from learner.references import Reference, References
 from learner.stacker import Stacker, local_logistic, prior_variances
 from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.trust import Trust
-from learner.types import FloatArray, Objective, Parameters
+from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 5
+SCHEMA = 8
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -68,8 +70,9 @@ def dump(state: LearnerState) -> bytes:
         "jury": _jury_values(state.stacker.jury),
         "heard": [[*key, n] for key, n in state.stacker.heard.items()],
         "judgeable": state.stacker.answers,
-        "drift": {arm: drift.dump(test) for arm, test in state.drift.detectors.items()},
-        "alarms": state.drift.alarms,
+        "drift": _drift_values(state.drift),
+        "recovery": [astuple(watch) for watch in state.recovery.watches],
+        "freeze": None if state.freeze is None else astuple(state.freeze),
         "lessons": {i: _lesson_values(lesson) for i, lesson in state.lessons.recent.items()},
         "rated": {i: _lesson_values(lesson) for i, lesson in state.lessons.rated.items()},
         "references": {i: (kept.query, kept.answer) for i, kept in state.references.kept.items()},
@@ -78,7 +81,8 @@ def dump(state: LearnerState) -> bytes:
             "keys": asdict(state.trust.keys),
             "unsupported": state.trust.unsupported,
         },
-        "quiet": state.drift.quiet,
+        "arrivals": {arm: asdict(arrival) for arm, arrival in state.arrivals.known.items()},
+        "contest": None if state.contest is None else gate.dump(state.contest),
         "observations": state.observations,
         "requests": state.requests,
     }
@@ -148,19 +152,42 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         cost=_cost(arms, arrays),
         stacker=_stacker(manifest, arrays),
         joint=Joint(arrays["joint.loglik"]),
-        drift=drift.DriftMonitor(
-            {a: drift.restore(v) for a, v in manifest["drift"].items()}, manifest["quiet"], manifest["alarms"]
-        ),
+        drift=_drift(manifest["drift"]),
+        recovery=Recovery([Watch(*watch) for watch in manifest["recovery"]]),
+        freeze=None if manifest["freeze"] is None else Freeze(*manifest["freeze"]),
         trust=_trust(manifest["trust"], arrays),
         arms=arms,
         lessons=Lessons(_lessons(manifest["lessons"]), _lessons(manifest["rated"])),
         references=_references(manifest["references"], arrays["references"]),
+        arrivals=Arrivals({arm: Arrival(**values) for arm, values in manifest["arrivals"].items()}),
+        contest=None if manifest["contest"] is None else gate.restore(manifest["contest"]),
         observations=manifest["observations"],
         requests=manifest["requests"],
     )
     for name in STATE_ARRAYS:
         setattr(state, name, arrays[f"state.{name}"])
     return state
+
+
+def _drift_values(monitor: drift.DriftMonitor) -> dict[str, Any]:
+    return {
+        "streams": [[*key, drift.dump(stream)] for key, stream in monitor.streams.items()],
+        "scales": [[*key, *astuple(scale)] for key, scale in monitor.scales.items()],
+        "alarms": [astuple(alarm) for alarm in monitor.alarms],
+        "raised": monitor.raised,
+    }
+
+
+def _drift(values: dict[str, Any]) -> drift.DriftMonitor:
+    streams = {(kind, arm, at): drift.restore(kind, sums) for kind, arm, at, sums in values["streams"]}
+    scales = {
+        (kind, arm): drift.Scale(
+            seen, spread, together, last, {int(k): (n, centre) for k, (n, centre) in centres.items()}
+        )
+        for kind, arm, seen, spread, together, last, centres in values["scales"]
+    }
+    alarms = [drift.Alarm(*alarm) for alarm in values["alarms"]]
+    return drift.DriftMonitor(streams, scales, alarms, values["raised"])
 
 
 def _accounts(values: dict[str, Any]) -> Accounts:

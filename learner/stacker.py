@@ -146,10 +146,10 @@ class Stacker:
         x = self._vector({"bias": 1.0, "prior": prior_logit, **features, **heard})
         everywhere = float(self.logistic.mean @ x)
         local = self._update_offsets(features, heard, everywhere, y, category, weight) if opinions else 0.0
-        self.calibration.update(sigmoid(everywhere + local), y)
+        self.calibration.update(sigmoid(everywhere + local), y, weight)
         for judge, log_odds in opinions.items():
-            self.judges.setdefault(judge, Calibration()).update(sigmoid(log_odds), y)
-            self.by_category.setdefault((judge, category), Calibration()).update(sigmoid(log_odds), y)
+            self.judges.setdefault(judge, Calibration()).update(sigmoid(log_odds), y, weight)
+            self.by_category.setdefault((judge, category), Calibration()).update(sigmoid(log_odds), y, weight)
         self.logistic.update(x, y, weight=weight)
         self._view = None
 

@@ -12,21 +12,28 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
-from learner.budget import LAMBDA_MIN, Controller, clip_lambda
-from learner.cascade import Answers, Prospects
+from learner.alarms import heed, revise
+from learner.answered import Answered
+from learner.arrivals import Arrivals
+from learner.budget import Controller
+from learner.cascade import Prospects
 from learner.channel import Rates
 from learner.cost import Cost
-from learner.drift import KEPT_AFTER_ALARM, DriftMonitor
+from learner.drift import Alarm, DriftMonitor
 from learner.errors import InvalidObservation
 from learner.exploration import MARGIN, Ledger
 from learner.features import Features, components_of
-from learner.joint import MAX_ANSWERS, Joint
+from learner.gate import Contest, contest_of
+from learner.joint import Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson, Lessons
 from learner.outlook import looked_around
-from learner.policy import Answered, View
+from learner.policy import View
 from learner.pool import SERVING, Arm, serving
+from learner.pricing import Curve, follow, started
 from learner.quality import UNLABELLED, Label, Quality
+from learner.recorded import read
+from learner.recovery import Recovery
 from learner.references import References
 from learner.shares import note, share
 from learner.stacker import Stacker
@@ -39,7 +46,11 @@ from learner.types import (
     Demonstrated,
     Event,
     FloatArray,
+    Freeze,
+    Frozen,
+    Happened,
     Limits,
+    Missed,
     Objective,
     ObjectiveChanged,
     Parameters,
@@ -72,10 +83,14 @@ class LearnerState:
     stacker: Stacker = field(default_factory=Stacker)
     joint: Joint = field(default_factory=Joint)
     drift: DriftMonitor = field(default_factory=DriftMonitor)
+    recovery: Recovery = field(default_factory=Recovery)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    freeze: Freeze | None = None
     trust: Trust = field(default_factory=Trust)
     arms: list[Arm] = field(default_factory=list)
     lessons: Lessons = field(default_factory=Lessons)
     references: References = field(default_factory=References)
+    contest: Contest | None = None
     deviation: FloatArray = field(default_factory=lambda: np.zeros(0))
     comparable: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     stated: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
@@ -117,27 +132,27 @@ class LearnerState:
         Raises:
             InvalidObservation: the event names an unknown arm or a value out of range; the state is unchanged.
         """
+        self.drift.at_s = at_s
         match event:
-            case PoolChanged(arm):
-                self._set_arm(arm)
+            case Frozen(is_frozen, by):
+                self.freeze = (self.freeze or Freeze(at_s, by)) if is_frozen else None
+            case Missed(missed):
+                self._learn_of(missed, at_s)
+            case PoolChanged(arm, arrives):
+                self._set_arm(arm, at_s if arrives else None)
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
-            case ParametersChanged(parameters):
-                self.parameters = parameters
-            case Served():
-                self._serve(event, at_s)
-            case Rated() | Demonstrated():
-                self._hear(event, at_s)
-            case Probed(served):
-                self._serve(served, at_s)
-                self._probe(served)
-            case Recorded():
-                self._read(event)
+            case ParametersChanged():
+                self.parameters, self.contest = event.parameters, contest_of(event)
+            case _:
+                self._take(event, at_s)
         self._view = None
 
     # -- the operator's events ----------------------------------------------------------------------------------
 
-    def _set_arm(self, arm: Arm) -> None:
+    def _set_arm(self, arm: Arm, arrived_s: float | None) -> None:
+        if arrived_s is not None:
+            self.arrivals.arrive(arm.id, arrived_s, request=self.requests, explored_usd=self.ledger.explored_usd)
         index = self._positions.get(arm.id, len(self.arms))
         if index < len(self.arms):
             self._patch_arm(index, arm)
@@ -148,23 +163,19 @@ class LearnerState:
         self.deviation = np.append(self.deviation, 0.0)
         self.shares = np.append(self.shares, 0.0)
         self.upsides = np.append(self.upsides, UNKNOWN_UPSIDE)
+        self.recovery.add(self.requests)
         self._tell_arm(index)
 
     def _patch_arm(self, index: int, arm: Arm) -> None:
         """Take what the operator says of a known arm; a new price moves every λ as the curve of spend foretells."""
         known = self.arms[index]
-        before = self._lambdas_on_curve() if known.prices != arm.prices else {}
+        before = self._lambdas() if known.prices != arm.prices else {}
         # A patch says what the arm is, not how far its exploration has come; a retired arm may come back.
         keeps = arm.state == "registered" and known.state in SERVING
-        self.arms[index] = replace(arm, state=known.state) if keeps else arm
+        self.arms[index] = replace(arm, state=known.state, reason=known.reason) if keeps else arm
         self._tell_arm(index)
         self._view = None
-        after = self._lambdas_on_curve() if before else {}
-        for account, lambda_ in after.items():
-            controller, start = self.accounts.of(account), before[account]
-            # At its lower end the curve says no more than that money was no object: there is nothing to scale then.
-            moved = controller.lambda_ * lambda_ / start if start > 2.0 * LAMBDA_MIN else lambda_
-            controller.lambda_ = clip_lambda(moved)
+        follow(self.accounts, before, self._lambdas() if before else {})
 
     def _tell_arm(self, index: int) -> None:
         categories = len(self.taxonomy.names)
@@ -177,39 +188,22 @@ class LearnerState:
     def _set_objective(self, objective: Objective | None, account: str | None) -> None:
         if self.accounts.has(account, objective):
             return
-        self.accounts.set(account, None if objective is None else self._started(objective))
+        self.accounts.set(account, None if objective is None else started(objective, self.arms, self._curve()))
         if account is None:
             self._advance()
 
-    def _started(self, objective: Objective) -> Controller:
-        """Return a controller for an objective, its λ where the curve of spend meets the budget, if that is known."""
-        usd = [arm.cost_usd(200, 250) for arm in self.arms if arm.is_routable]
-        controller = Controller.of(objective, scale_usd=float(np.median(usd)) if usd else 1e-3)
-        traffic = self._traffic()
-        if objective.kind == "budget" and traffic is not None:
-            controller.lambda_ = self._lambda_on_curve(traffic, float(objective.value or 0.0))
-        return controller
+    def _lambdas(self) -> dict[str | None, float]:
+        curve = self._curve()
+        return {} if curve is None else curve.lambdas(self.accounts.budgets_usd)
 
-    def _lambdas_on_curve(self) -> dict[str | None, float]:
-        """Return the λ at which beliefs meet each budget, by account; nothing where there is no curve."""
-        traffic = self._traffic()
-        if traffic is None:
-            return {}
-        budgets = self.accounts.budgets_usd
-        # Most keys share a few budgets, and a curve takes milliseconds.
-        found = {usd: self._lambda_on_curve(traffic, usd) for usd in set(budgets.values())}
-        return {account: found[usd] for account, usd in budgets.items()}
-
-    def _lambda_on_curve(self, traffic: Traffic, budget_usd: float) -> float:
-        return traffic.lambda_for(self.view(), budget_usd * (1.0 - MARGIN * self.ledger.max_share))
-
-    def _traffic(self) -> Traffic | None:
-        """Return what came lately; None before beliefs about it are worth the name, or while no arm is in service."""
+    def _curve(self) -> Curve | None:
+        """Return what spend is foreseen; None before beliefs are worth the name, or while no arm is in service."""
         is_known = self.requests >= ENOUGH_FOR_CURVE and self.comparable[0].any()
         if not is_known or not serving(self.arms, Limits()):
             return None
         chars = float(self.cost.chars.sum() / max(self.cost.calls.sum(), 1.0))
-        return Traffic(self.comparable[0], self.quality.view().cells, round(chars))
+        traffic = Traffic(self.comparable[0], self.quality.view().cells, round(chars))
+        return Curve(traffic, self.view(), 1.0 - MARGIN * self.ledger.max_share)
 
     def _advance(self) -> None:
         """Let exploration spend before any request was paid, so that the first comparisons come early."""
@@ -219,20 +213,57 @@ class LearnerState:
 
     # -- what users and upstreams did ---------------------------------------------------------------------------
 
-    def _serve(self, event: Served, at_s: float) -> None:
+    def _take(self, event: Happened, at_s: float) -> None:
+        """Keep the accounts of what happened, and learn of it; while frozen, that is told again afterwards."""
+        served = event.served if isinstance(event, Probed) else event
+        if isinstance(served, Served):
+            self._pay(served, at_s)
+            if served.is_request:
+                self._count(served)
+        if self.freeze is None:
+            self._learn_of(event, at_s)
+        if isinstance(served, Served) and self.arrivals.follow(served, self.requests, self.shares, self.arms):
+            self._look_around()
+
+    def _pay(self, event: Served, at_s: float) -> None:
         self._check(event.calls)
         fresh = [event.calls[i] for i in event.fresh]
         usd = sum(call.cost_usd for call in fresh)
         self.ledger.spend(usd=usd, explored_usd=sum(call.explored_usd for call in fresh), at_s=at_s)
         quality = 0.0 if event.answered_step is None else event.confidence or 0.0
         self.accounts.of(event.account).settle(spent_usd=usd, quality=quality, requests=float(event.is_request))
+
+    def _learn_of(self, event: Happened, at_s: float) -> None:
+        match event:
+            case Rated() | Demonstrated():
+                self._hear(event, at_s)
+            case Recorded():
+                self._read(event)
+            case Probed(served):
+                self._study(served)
+                self._probe(served)
+            case Served():
+                self._study(event)
+                if event.is_request:
+                    self._grow(event)
+
+    def _study(self, event: Served) -> None:
+        """Learn what an inference tells before anybody rates it."""
+        self._check(event.calls)
         self._see(event)
-        for call in fresh:
+        if self.contest is not None and event.is_first:
+            usd, lambda_ = sum(call.cost_usd for call in event.calls), self.accounts.of(event.account).lambda_
+            self.contest.serve(event, self.lessons.of(event.inference_id), lambda_=lambda_, usd=usd)
+        foreseen = self.cost.view()
+        for call in (event.calls[i] for i in event.fresh):
             if call.outcome == "ok" and call.purpose in ANSWERING:
-                self.cost.observe(self._positions[call.arm], event.context, call)
-                note(self.stated, event.context, is_so=call.states_answer)
-        if event.is_request:
-            self._count(event)
+                arm, context = self._positions[call.arm], event.context
+                tokens = foreseen.expected_tokens(context, [arm])[0]
+                self.cost.observe(arm, context, call)
+                note(self.stated, context, is_so=call.states_answer)
+                self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
+                if self.recovery.answered(arm, self.requests):
+                    self._look_around()
 
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, and from the judges, before anybody pressed a thumb."""
@@ -286,6 +317,8 @@ class LearnerState:
             return
         if lesson.hear(event, weight):
             self._relabel(served, lesson, answered, rates)
+            if self.contest is not None:
+                self.contest.hear(served, lesson, rates)
 
     def _relabel(self, served: Served, lesson: Lesson, answered: Answered, rates: Rates) -> None:
         """Learn what stands of all that was said of an inference, in place of what was learned of it before."""
@@ -304,37 +337,27 @@ class LearnerState:
         return self.view().answered(event.context, event.calls, event.scores, quality)
 
     def _read(self, event: Recorded) -> None:
-        """Learn from outcomes recorded elsewhere: every one a label, all together a comparison."""
         self._check(event.calls)
-        if len(event.calls) != len(event.qualities) or not all(0.0 <= q <= 1.0 for q in event.qualities):
-            raise InvalidObservation(f"every recorded call needs a quality in [0, 1], got {event.qualities}")
         arms = [self._positions[call.arm] for call in event.calls]
-        view = self.view()
-        answers = Answers.of(
-            tuple(arms),
-            [call.group for call in event.calls],
-            quality=view.quality.mean(event.context),
-            evidence=np.zeros(len(arms)),
-            joint=view.joint,
-        )
-        note(self.comparable, event.context, is_so=answers.is_comparable)
-        if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
-            self.joint.observe(answers.quality, answers.groups)
-        for arm, call, quality in zip(arms, event.calls, event.qualities, strict=True):
-            self.cost.observe(arm, event.context, call)
-            note(self.stated, event.context, is_so=call.states_answer)
-            self.quality.observe(arm, event.context, Label(1.0, quality))
-            self.observations += 1
+        counts = {"comparable": self.comparable, "stated": self.stated}
+        read(event, arms, self.view(), joint=self.joint, quality=self.quality, cost=self.cost, **counts)
+        self.observations += len(arms)
 
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
         self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
-        self._deviate(rated.arm, rated.moved)
+        # How far evidence moves the belief in an arm's answers.
+        spread = DEVIATION_GAMMA * self.deviation[rated.arm] ** 2 + (1.0 - DEVIATION_GAMMA) * rated.moved**2
+        self.deviation[rated.arm] = np.sqrt(spread)
         arm = self.arms[rated.arm].id
         seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
-        if self.drift.update(arm, y=seen, expected=rated.expected, at_observation=self.observations):
-            self.quality.shrink(rated.arm, KEPT_AFTER_ALARM)
-            self.trust.forgotten(rated.arm, KEPT_AFTER_ALARM)
+        self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))
+
+    def _alarm(self, alarms: list[Alarm]) -> None:
+        for alarm in alarms:
+            heed(alarm, self._positions[alarm.model], self.quality, self.trust, self.cost, self.recovery)
+        if alarms:
+            self._look_around()
 
     def _learn(self, event: Served, lesson: Lesson, labels: Mapping[int, Label]) -> None:
         """Take in labels, each in place of what was learned of the same answer before."""
@@ -345,12 +368,14 @@ class LearnerState:
             self.observations += 1
 
     def _count(self, event: Served) -> None:
-        """Keep shares, categories, states and the first guess of λ in step with the traffic."""
         self.requests += 1
         self.shares *= 0.99
         answered = [c for c in event.calls if c.step == event.answered_step and c.purpose in ("answer", "synthesis")]
         for call in answered:
             self.shares[self._positions[call.arm]] += 0.01
+
+    def _grow(self, event: Served) -> None:
+        """Keep categories, states and what is worth exploring in step with the traffic."""
         self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
         self._make_room(len(self.taxonomy.names))
         if self.requests % LOOK_AROUND_EVERY == 0:
@@ -358,6 +383,7 @@ class LearnerState:
 
     def _look_around(self) -> None:
         """Bring the arms' states, and what is worth exploring, up to date with the evidence."""
+        revise(self.recovery, self.arms, self.requests, self.quality, self.trust)
         means, counts = self.quality.means()
         typical = Prospects(
             quality=means,
@@ -369,7 +395,7 @@ class LearnerState:
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
-        self.arms, self.upsides = looked_around(self.arms, counts, typical)
+        self.arms, self.upsides = looked_around(self.arms, counts, self.shares, typical, self.recovery.doubts)
 
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
@@ -379,11 +405,6 @@ class LearnerState:
             self.quality.set_categories(categories)
             self.cost.set_categories(categories)
             self.trust.make_room(len(self.arms), categories)
-
-    def _deviate(self, index: int, moved: float) -> None:
-        """Track how far the evidence on an answer moves the belief in it."""
-        before = self.deviation[index] ** 2
-        self.deviation[index] = np.sqrt(DEVIATION_GAMMA * before + (1.0 - DEVIATION_GAMMA) * moved**2)
 
     def _check(self, calls: tuple[Call, ...]) -> None:
         if unknown := [call.arm for call in calls if call.arm not in self._positions]:
@@ -399,7 +420,6 @@ class LearnerState:
 
     def _publish(self) -> View:
         everybody = self.accounts.everybody
-        budget = everybody.objective.value if everybody.objective.kind == "budget" else None
         return View(
             arms=tuple(self.arms),
             positions=self._positions,
@@ -416,7 +436,13 @@ class LearnerState:
             lambdas=self.accounts.lambdas,
             upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
-            request_usd=budget or everybody.spent_usd / max(everybody.requests, 1.0),
+            room_usd=self.ledger.room_usd,
+            request_usd=everybody.request_usd,
+            requests_usd=self.accounts.requests_usd,
             parameters=self.parameters,
             references=self.references.view(),
+            arrivals=self.arrivals.known,
+            freeze=self.freeze,
+            challenger=self.contest.challenger if self.contest is not None else None,
+            share=self.contest.share if self.contest is not None else 0.0,
         )

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from learner.answered import Answered
 from learner.channel import Channel, Rates
 from learner.demonstrations import verdicts
 from learner.honest import HonestQuality
 from learner.labels import believed
 from learner.lessons import Lesson
 from learner.merge import is_merge
-from learner.policy import Answered
 from learner.probes import Probes
 from learner.quality import GAMMA
 from learner.raters import LEAST_WEIGHT, MOST_OWN, Raters, likelihood_of, rater_id

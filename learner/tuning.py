@@ -103,8 +103,7 @@ def retune(view: View, comparisons: Sequence[Comparison]) -> Candidate | None:
         comparisons: Logged ones, oldest first; those with fewer than three arms in service are passed over, and of the
             rest the last four hundred count.
     """
-    serving = {arm.id for arm in view.arms if arm.is_routable and arm.state in SERVING}
-    usable = [c for c in comparisons if len(answered_arms(c.served) & serving) >= LEAST_ARMS][-MOST_COMPARISONS:]
+    usable = usable_of(view, comparisons)
     if len(usable) < LEAST_COMPARISONS:
         return None
     now = [played(view, one) for one in usable]
@@ -114,6 +113,25 @@ def retune(view: View, comparisons: Sequence[Comparison]) -> Candidate | None:
     best = max(gains, key=lambda p: float(gains[p][chosen].mean()))
     held = gains[best][held_out]
     return Candidate(best, estimate(held, float(len(held))), len(usable))
+
+
+def gain_of(view: View, comparisons: Sequence[Comparison], parameters: Parameters) -> Candidate | None:
+    """Return what given parameters gain over those in force; None where there are too few comparisons.
+
+    They were not chosen on the comparisons, so that all of them count.
+    """
+    usable = usable_of(view, comparisons)
+    if len(usable) < LEAST_COMPARISONS:
+        return None
+    now = [played(view, one) for one in usable]
+    gains = _gain(view, parameters, usable, now) - utilities(view, usable, now, now)
+    return Candidate(parameters, estimate(gains, float(len(usable))), len(usable))
+
+
+def usable_of(view: View, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the newest comparisons of enough arms that are in service."""
+    serving = {arm.id for arm in view.arms if arm.is_routable and arm.state in SERVING}
+    return [c for c in comparisons if len(answered_arms(c.served) & serving) >= LEAST_ARMS][-MOST_COMPARISONS:]
 
 
 def answered_arms(served: Served) -> set[str]:

@@ -6,6 +6,7 @@ A `Query` becomes a `Context`; the policy turns it into a `Decision`; what happe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,7 +20,9 @@ FloatArray = NDArray[np.float64]
 
 Stage = Literal["taxonomy", "learned", "cascade", "explore", "fallback", "pinned", "fusion"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
+Phase = Literal["canary", "hold_back"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
+Control = Literal["best", "cheapest"]
 
 # Calls whose answer is the arm's own answer to the query; a judge, a planner or a merger was asked something else.
 ANSWERING: frozenset[Purpose] = frozenset({"answer", "shadow", "quiz"})
@@ -60,7 +63,9 @@ class Context:
 class Limits:
     """What one request allows: hard filters in front of the learner, and its dial between quality and cost.
 
-    `account` names whose objective rules it; one without an objective of its own has everybody's.
+    `account` names whose objective rules it; one without an objective of its own has everybody's. `explore_usd` is the
+    most that a call may be expected to cost which is made to find something out. `control_share`, in [0, 1], is the
+    probability with which a control answers it.
     """
 
     allow: tuple[str, ...] = ()
@@ -71,9 +76,11 @@ class Limits:
     min_quality: float | None = None
     depth: int | None = None
     explore: bool = True
+    explore_usd: float = math.inf
     price_factor: float = 1.0
     unavailable: frozenset[str] = frozenset()
     account: str | None = None
+    control_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,9 @@ class Decision:
     `probabilities` sum to 1 over the eligible arms and `propensity` is the probability of `arm` among them; `scores`
     are the expected utilities (quality minus λ times cost) of starting with each arm; `lambda_` is in quality per USD.
     `explored_share`, in [0, 1], is the share of the first call's cost that exploration causes; None where it explores
-    nothing. `panel` names the arms that are asked at once, `arm` first; it is empty where arms are asked one after the
-    other.
+    nothing. `explored_quality`, in [0, 1], is the quality that it is believed to give up. `panel` names the arms that
+    are asked at once, `arm` first; it is empty where arms are asked one after the other. `control` says as which
+    control the arm was drawn to answer alone, `control_chances` with which probability the request became each.
     """
 
     arm: str
@@ -123,6 +131,14 @@ class Decision:
     policy_version: str
     category: str
     panel: tuple[str, ...] = ()
+    control: Control | None = None
+    control_chances: Mapping[Control, float] = field(default_factory=dict)
+    explored_quality: float | None = None
+
+    @property
+    def explored_usd(self) -> float:
+        """What exploration is expected to add to the bill of the first call."""
+        return self.costs_usd.get(self.arm, 0.0) * (self.explored_share or 0.0)
 
     @property
     def explored(self) -> bool:
@@ -177,7 +193,8 @@ class Served:
     """An inference with all its calls so far; `fresh` are the indices in `calls` not reported before.
 
     `query_seal` is a keyed hash of what the query hangs on; `confidence` the probability that the answer is good, as it
-    was stated with the answer, None where none was.
+    was stated with the answer, None where none was. `policy` names the version that decided, None where the client or
+    a control did.
     """
 
     inference_id: str
@@ -191,6 +208,7 @@ class Served:
     account: str | None = None
     query_seal: str | None = None
     confidence: float | None = None
+    policy: str | None = None
 
     @property
     def answers(self) -> tuple[Call, ...]:
@@ -245,9 +263,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class PoolChanged:
-    """An arm was registered, patched, or retired."""
+    """An arm was registered, patched, or retired; `arrives` where it joins a pool that serves, and so gets a quiz."""
 
     arm: Arm
+    arrives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +287,39 @@ class ObjectiveChanged:
 
 @dataclass(frozen=True, slots=True)
 class ParametersChanged:
-    """Another set of parameters was promoted."""
+    """Another version of the policy serves; a challenger, if there is one, is drawn for a share of the requests.
+
+    `phase` tells a candidate on its way up (`canary`) from the former champion (`hold_back`).
+    """
 
     parameters: Parameters
+    challenger: Parameters | None = None
+    share: float = 0.0
+    phase: Phase = "canary"
 
 
-Event = Served | Rated | Demonstrated | Probed | Recorded | PoolChanged | ObjectiveChanged | ParametersChanged
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The operator wants nothing to be learned from now on, or again; `by` is the key that said so, if any."""
+
+    is_frozen: bool
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What happened while nothing was learned, told again afterwards; the money it cost is in the accounts already."""
+
+    event: Served | Rated | Demonstrated | Probed | Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Since when nothing is learned, in unix seconds as logged, and whose key said so."""
+
+    since_s: float
+    by: str | None
+
+
+Happened = Served | Rated | Demonstrated | Probed | Recorded
+Event = Happened | PoolChanged | ObjectiveChanged | ParametersChanged | Frozen | Missed

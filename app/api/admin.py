@@ -1,40 +1,46 @@
-"""`/v1/admin/…`: the pool, what was learned, what was spent, the objective and the jobs."""
+"""`/v1/admin/…`: the pool, what was learned, the objective and the jobs."""
 
 from typing import Any
 
 from fastapi import APIRouter
 
 from app.api.deps import KeyDep, ServiceDep
-from app.schemas.admin import ModelList, ModelView
+from app.learning_state import learning_state
+from app.onboarding import plan_of, progress_of, view_of
+from app.schemas.admin import ModelList, ModelView, RegisteredModel
 from app.schemas.pool import ModelEntry, ModelPatch
 from app.service import Service
 from app.storage import repository
-from app.storage.tables import ModelRow
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
-
-
-def view_of(row: ModelRow, service: Service) -> ModelView:
-    """Return a model of the pool with its state of life."""
-    arms = {arm.id: arm.state for arm in service.learning.view.arms}
-    is_down = row.id in service.pool.unavailable()
-    state = row.state if row.retired_at else ("quarantined" if is_down else arms.get(row.id, row.state))
-    known = {"state": state, "source": row.source, "registered_at": row.registered_at}
-    return ModelView.model_validate(row.entry | known)
 
 
 @router.get("/models")
 async def list_models(service: ServiceDep, _: KeyDep) -> ModelList:
     """List the pool."""
-    return ModelList(data=tuple(view_of(service.pool.row(model), service) for model in service.pool.ids()))
+    return ModelList(data=tuple(view_of(row, service) for row in service.pool.rows()))
 
 
 @router.post("/models", status_code=201)
-async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> ModelView:
+async def register_model(entry: ModelEntry, service: ServiceDep, _: KeyDep) -> RegisteredModel:
     """Register a model: it is explored within the budget and taken up if it is worth it."""
+    return await registered(entry, service)
+
+
+async def registered(entry: ModelEntry, service: Service) -> RegisteredModel:
+    """Register a model, and say what it is promised."""
     row = await service.pool.register(entry, service.router.clock())
     await service.learning.settled()
-    return view_of(row, service)
+    service.router.quizzing.look()
+    return RegisteredModel.model_validate({**dict(view_of(row, service)), "plan": plan_of(row.id, service)})
+
+
+# Before the routes of a model: its id may contain slashes.
+@router.get("/models/{model:path}/onboarding")
+async def show_onboarding(model: str, service: ServiceDep, _: KeyDep) -> dict[str, Any]:
+    """Show how far a model has come, and what finding out about it has cost."""
+    await service.learning.settled()
+    return progress_of(model, service)
 
 
 @router.get("/models/{model:path}")
@@ -53,10 +59,8 @@ async def patch_model(model: str, patch: ModelPatch, service: ServiceDep, _: Key
 
 @router.delete("/models/{model:path}")
 async def retire_model(model: str, service: ServiceDep, _: KeyDep) -> ModelView:
-    """Retire a model: it gets no new requests, its history stays."""
-    row = await service.pool.retire(model, service.router.clock())
-    await service.learning.settled()
-    return view_of(row, service)
+    """Retire a model: it gets no new requests, what is under way ends, and its history stays."""
+    return view_of(await service.draining.drain(model), service)
 
 
 @router.get("/learner")
@@ -64,25 +68,8 @@ async def show_learner(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
     """Show what has been learned."""
     await service.learning.settled()
     counted = await repository.count_feedback(service.engine)
-    return {"state": "on", "feedback_events": counted} | service.learning.report()
-
-
-@router.get("/spend")
-async def show_spend(service: ServiceDep, _: KeyDep) -> dict[str, Any]:
-    """Show what was spent, in all and by model: requests plus background is the total."""
-    total = service.journal.spend.total
-    rows = await repository.spend_totals(service.engine)
-    return {
-        "total_usd": total.total_usd,
-        "requests_usd": total.requests_usd,
-        "background_usd": total.background_usd,
-        "exploration_usd": total.exploration_usd,
-        "judges_usd": total.judges_usd,
-        "calls": total.calls,
-        "rows": [
-            {"model": r.model, "account": r.account, "purpose": r.purpose, "usd": r.usd, "calls": r.calls} for r in rows
-        ],
-    }
+    said = learning_state(service.learning, service.router.clock())
+    return service.learning.report() | {"state": said.state, "reason": said.reason, "feedback_events": counted}
 
 
 @router.get("/objective")

@@ -45,6 +45,7 @@ async def create_completion(http: Request) -> Response:
         exchange = service.router.begin(request, body, user=request.user, key_id=key)
         if request.router.dry_run:
             return JSONResponse(described(exchange), headers=headers_of(exchange))
+        service.router.hold(exchange)
         if request.stream:
             return await stream(http, exchange, service)
         done = await while_connected(http, service.router.complete(exchange))
@@ -69,6 +70,8 @@ async def stream(http: Request, exchange: Exchange, service: Service) -> Respons
         pieces = await while_connected(http, passing.open())
         return StreamingResponse(pieces, media_type=EVENT_STREAM, headers=headers_of(exchange))
     answer = service.background.keep(service.router.complete(exchange))
+    # Also where it is cancelled before it has begun.
+    answer.add_done_callback(lambda _: service.router.settle(exchange))
     # Most answers stand within seconds: then headers tell all, and an error is an ordinary response.
     try:
         await while_connected(http, asyncio.wait({answer}, timeout=WAIT_FOR_HEADERS_S))
@@ -125,7 +128,7 @@ def headers_of(exchange: Exchange) -> dict[str, str]:
         "x-headrace-explored": str(int(exchange.is_explored)),
         "x-headrace-cost-usd": f"{exchange.cost_usd:.9f}",
         "x-headrace-overhead-ms": f"{exchange.overhead_ms:.2f}",
-        "x-headrace-learning": "on",
+        "x-headrace-learning": exchange.learning,
     }
 
 
@@ -163,6 +166,7 @@ def described(exchange: Exchange) -> dict[str, Any]:
         "propensity": decision.propensity,
         "policy": decision.policy_version,
         "explored": decision.explored,
+        "control": decision.control,
         "may_escalate": may_escalate(exchange),
         "models": models,
         "reason": reason(exchange),
@@ -174,6 +178,8 @@ def reason(exchange: Exchange) -> str:
     decision = exchange.decision
     if decision.stage == "pinned":
         return "the request names the model"
+    if decision.control is not None:
+        return f"drawn to measure savings: {decision.arm} answers alone, as the {decision.control} single model"
     if decision.explored:
         return f"drawn to find out what {decision.arm} is worth; the propensity is stored"
     if decision.panel:

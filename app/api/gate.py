@@ -9,11 +9,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.dashboard import FILES
 from app.errors import AppError, Forbidden, Unauthorized, error_body
 from app.keys import Keys
 from app.schemas.keys import KeyScope
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+# The dashboard's own files hold no data; what they show is asked for with a key.
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", *(f"/dashboard/{name}" for name in FILES)})
 BEARER = b"Bearer "
 MAX_BODY_BYTES = 20 * 2**20
 

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.deps import KeyDep, ServiceDep
 from app.errors import Unavailable
+from app.learning_state import learning_state
 from app.storage import repository
 
 router = APIRouter(tags=["health"])
@@ -32,6 +33,14 @@ async def ready(service: ServiceDep) -> dict[str, Any]:
 async def metrics(service: ServiceDep, _: KeyDep) -> Response:
     """Return the metrics in Prometheus' text format."""
     report, total = service.learning.report(), service.journal.spend.total
+    said = learning_state(service.learning, service.router.clock())
+    service.metrics.learns(said.state, said.code)
+    policies = service.policies
+    service.metrics.policies(
+        policies.serving(),
+        (policies.contest() or {}).get("gain"),
+        is_registry_up=policies.mirror.standing.state == "ok",
+    )
     text = service.metrics.render(
         lambda_=report["lambda"],
         observations=report["observations"],

@@ -24,6 +24,55 @@ class ModelView(ModelEntry):
     """Where the entry came from; the file wins for the models it names."""
     registered_at: float
     """Seconds since 1970."""
+    reason: str = ""
+    """Why the evidence gives it that state; empty where there is none yet."""
+
+
+class QuizPlan(Strict):
+    """How a model that arrives is examined."""
+
+    questions: int
+    """Recent queries that it is asked in the background."""
+    expected_usd: float | None
+    """What those still to be asked are expected to cost; null while nothing is known of the traffic."""
+    queries: str
+    """Where the queries come from."""
+
+
+class CapsPlan(Strict):
+    """The most that exploration may cost, all models together."""
+
+    max_share: float
+    """Share of all spend."""
+    max_usd_per_day: float
+
+
+class PriorPlan(Strict):
+    """What is believed of a model before any evidence."""
+
+    quality: float
+    interval: tuple[float, float]
+    source: str
+
+
+class Plan(Strict):
+    """What a model that arrives is promised."""
+
+    quiz: QuizPlan
+    caps: CapsPlan
+    prior: PriorPlan
+    fair_share: float
+    """One through the number of models in service."""
+    queries_to_fair_share: int | None
+    """Requests until a good model has its fair share of the recent ones; null where that cannot be said."""
+    reason: str
+    """What the estimate rests on, or why there is none."""
+
+
+class RegisteredModel(ModelView):
+    """A model that has just been registered."""
+
+    plan: Plan
 
 
 class ModelList(Strict):

@@ -18,6 +18,8 @@ def _checked_id(value: str) -> str:
         raise ValueError("should be 1 to 200 visible ASCII characters, without spaces")
     if value == "auto" or value.startswith("auto:"):
         raise ValueError("should not be auto or begin with auto: that name asks for routing; choose another")
+    if value.endswith("/onboarding"):
+        raise ValueError("should not end in /onboarding: at that address the API tells of a model's arrival")
     return value
 
 

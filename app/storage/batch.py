@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 
 from app.storage.spend import summed
 from app.storage.tables import (
+    SUMMED,
     CallRow,
     DecisionRow,
     EventKind,
@@ -25,19 +26,20 @@ from app.storage.tables import (
     JudgeScoreRow,
     KeyRow,
     ModelRow,
+    PolicyRow,
     RecordedRow,
     SpendRow,
 )
 
-REPLACED = (DecisionRow, KeyRow, ModelRow)
+REPLACED = (DecisionRow, KeyRow, ModelRow, PolicyRow)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An event of the log with the rows that belong to it; without a kind, rows only.
 
-    A decision, key or model given again replaces the stored row whole. Calls, judge scores, feedback and recorded
-    outcomes are only ever added and learn their `event_seq` here.
+    A decision, key, model or policy given again replaces the stored row whole. Calls, judge scores, feedback and
+    recorded outcomes are only ever added and learn their `event_seq` here.
     """
 
     kind: EventKind | None
@@ -55,6 +57,7 @@ class Batch:
         self.logged: list[tuple[int, Entry]] = []
         self.spend: list[SpendRow] = []
         self._calls: list[CallRow] = []
+        self._requests: list[DecisionRow] = []
         self._rows: dict[type[SQLModel], list[dict[str, Any]]] = defaultdict(list)
 
     def add(self, entry: Entry) -> int | None:
@@ -65,6 +68,8 @@ class Batch:
                 row.event_seq = seq
             if isinstance(row, CallRow):
                 self._calls.append(row)
+            elif entry.kind == "request" and isinstance(row, DecisionRow) and row.parent_id is None:
+                self._requests.append(row)
             self.add_row(row)
         return seq
 
@@ -83,7 +88,7 @@ class Batch:
 
     def write(self, connection: Connection) -> None:
         """Write everything through a connection that is in a transaction; the caller commits."""
-        self.spend = summed(self._calls)
+        self.spend = summed(self._calls, self._requests)
         for row in self.spend:
             self.add_row(row)
         cursor = connection.connection.cursor()
@@ -147,7 +152,7 @@ def _statement(table: type[SQLModel], dialect: str) -> Insert:
     if table in REPLACED:
         changes = {name: insert.excluded[name] for name in _columns(table)}
     elif table is SpendRow:
-        changes = {name: target.c[name] + insert.excluded[name] for name in ("usd", "explored_usd", "calls")}
+        changes = {name: target.c[name] + insert.excluded[name] for name in SUMMED}
     else:
         return insert
     return insert.on_conflict_do_update(index_elements=target.primary_key, set_=changes)

@@ -80,7 +80,7 @@ class Journal:
     async def open(self) -> None:
         """Read where the log ends and what has been spent, and start to write."""
         self._last_seq = await repository.last_seq(self._engine)
-        self.spend = SpendLedger(await repository.spend_by_day(self._engine))
+        self.spend = await repository.spend_ledger(self._engine)
         self._writer = asyncio.create_task(self._write_groups(), name="journal")
 
     async def close(self) -> None:

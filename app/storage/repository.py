@@ -11,12 +11,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, case
 from sqlalchemy import select as select_columns
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel, col, delete, func, null, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.storage.spend import SpendLedger
 from app.storage.tables import (
-    Account,
+    APART,
+    SUMMED,
+    AlarmRow,
     CallRow,
     DecisionRow,
     EventKind,
@@ -26,13 +29,15 @@ from app.storage.tables import (
     JudgeScoreRow,
     KeyRow,
     ModelRow,
-    Purpose,
+    PolicyRow,
     RecordedRow,
     SnapshotRow,
     SpendRow,
 )
 
 SNAPSHOTS_KEPT = 3
+# Older ones from which a part of the log can be folded again: one of so many events, the newest few of them.
+ANCHOR_EVENTS, ANCHORS_KEPT = 10_000, 4
 CONTENT_METRICS = ("comment", "demonstration")
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -60,18 +65,6 @@ class Logged:
     feedback: FeedbackRow | None = None
     early: tuple[FeedbackRow, ...] = ()
     recorded: tuple[RecordedRow, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SpendTotal:
-    """The sum of all calls of one model, account and purpose, in USD."""
-
-    model: str
-    account: Account
-    purpose: Purpose
-    usd: float
-    explored_usd: float
-    calls: int
 
 
 async def get_decision(engine: AsyncEngine, inference_id: str) -> DecisionRow | None:
@@ -168,6 +161,45 @@ async def events_of_kind(engine: AsyncEngine, kind: EventKind) -> list[EventRow]
         return await _select(session, EventRow, col(EventRow.kind) == kind, col(EventRow.seq))
 
 
+async def freeze_before(engine: AsyncEngine, seq: int) -> int | None:
+    """Return the number of the event with which the freeze began that lasted until event `seq`; None for no freeze."""
+    began: int | None = None
+    for event in await events_of_kind(engine, "freeze"):
+        if event.seq < seq:
+            began = (began or event.seq) if event.body["frozen"] else None
+    return began
+
+
+async def last_feedback_at(engine: AsyncEngine) -> float | None:
+    """Return when the latest feedback came; None where there never was any."""
+    async with AsyncSession(engine) as session:
+        return (await session.exec(select(func.max(FeedbackRow.received_at)))).one()
+
+
+async def add_alarm(engine: AsyncEngine, alarm: AlarmRow) -> bool:
+    """Store an alarm; returns whether it is a new one."""
+    async with AsyncSession(engine) as session:
+        if await session.get(AlarmRow, alarm.id) is not None:
+            return False
+        await session.merge(alarm)
+        await session.commit()
+        return True
+
+
+async def delivered_alarm(engine: AsyncEngine, alarm_id: str, at: float) -> None:
+    """Note when the webhook was told of an alarm."""
+    async with AsyncSession(engine) as session:
+        await session.exec(update(AlarmRow).where(col(AlarmRow.id) == alarm_id).values(delivered_at=at))
+        await session.commit()
+
+
+async def alarms_since(engine: AsyncEngine, at: float, limit: int) -> list[AlarmRow]:
+    """Return the latest alarms from a time on, newest first."""
+    async with AsyncSession(engine) as session:
+        found = select(AlarmRow).where(col(AlarmRow.at) >= at).order_by(col(AlarmRow.at).desc(), col(AlarmRow.id))
+        return list(await session.exec(found.limit(limit)))
+
+
 async def _feedback_of(session: AsyncSession, events: Sequence[EventRow]) -> dict[str, FeedbackRow]:
     refs = [event.ref for event in events if event.kind == "feedback"]
     rows = await _select(session, FeedbackRow, col(FeedbackRow.id).in_(refs), col(FeedbackRow.id))
@@ -235,6 +267,12 @@ async def list_keys(engine: AsyncEngine) -> list[KeyRow]:
         return list(await session.exec(select(KeyRow).order_by(col(KeyRow.created_at), col(KeyRow.id))))
 
 
+async def list_policies(engine: AsyncEngine) -> list[PolicyRow]:
+    """Return all versions of the policy, in the order of their numbers."""
+    async with AsyncSession(engine) as session:
+        return list(await session.exec(select(PolicyRow).order_by(col(PolicyRow.version))))
+
+
 async def spend_by_key(engine: AsyncEngine, *, day: float, month: float) -> dict[str, float]:
     """Return what the requests of each key have cost in the present period of its budget; without one, in all.
 
@@ -260,28 +298,46 @@ async def latest_snapshot(engine: AsyncEngine) -> SnapshotRow | None:
 
 
 async def add_snapshot(engine: AsyncEngine, snapshot: SnapshotRow) -> None:
-    """Store a snapshot, replacing one of the same events, and drop all but the newest three."""
-    newest = select(SnapshotRow.seq).order_by(col(SnapshotRow.seq).desc()).limit(SNAPSHOTS_KEPT)
+    """Store a snapshot, replacing one of the same events, and drop all but the newest three and a few older ones."""
     async with AsyncSession(engine) as session:
         await session.merge(snapshot)
         await session.flush()
-        await session.exec(delete(SnapshotRow).where(col(SnapshotRow.seq).not_in(newest)))
+        seqs = list(await session.exec(select(SnapshotRow.seq).order_by(col(SnapshotRow.seq).desc())))
+        await session.exec(delete(SnapshotRow).where(col(SnapshotRow.seq).not_in(_kept(seqs))))
         await session.commit()
 
 
-async def spend_totals(engine: AsyncEngine) -> list[SpendTotal]:
-    """Return the spend by model, account and purpose."""
-    groups = (col(SpendRow.model), col(SpendRow.account), col(SpendRow.purpose))
-    sums = (func.sum(SpendRow.usd), func.sum(SpendRow.explored_usd), func.sum(SpendRow.calls))
+def _kept(seqs: Sequence[int]) -> set[int]:
+    """Choose the snapshots to keep, of numbers that descend: the newest, and the first of each stretch of the log."""
+    anchors = {seq // ANCHOR_EVENTS: seq for seq in seqs if seq >= ANCHOR_EVENTS}
+    return {*seqs[:SNAPSHOTS_KEPT], *list(anchors.values())[:ANCHORS_KEPT]}
+
+
+async def spend_ledger(engine: AsyncEngine, *, since: str | None = None, until: str | None = None) -> SpendLedger:
+    """Return the spend of some days, by whose it is and by day.
+
+    Args:
+        engine: The engine of the database.
+        since: The first day that counts, `YYYY-MM-DD`; all where it is None.
+        until: The last day that counts.
+    """
+    day = col(SpendRow.day)
+    days = [*([day >= since] if since else []), *([day <= until] if until else [])]
     async with engine.connect() as connection:
-        rows = await connection.execute(select_columns(*groups, *sums).group_by(*groups).order_by(*groups))
-    return [SpendTotal(*row) for row in rows]
+        whose = await _spend_by(connection, ("model", "key_id", "account", "purpose"), days)
+        when = await _spend_by(connection, ("day", "account", "purpose"), days)
+    return SpendLedger(whose, when)
 
 
-async def spend_by_day(engine: AsyncEngine) -> list[SpendRow]:
-    """Return the spend by day, model, account and purpose, earliest day first."""
-    async with AsyncSession(engine) as session:
-        return list(await session.exec(select(SpendRow).order_by(SpendRow.day, SpendRow.model)))
+async def _spend_by(
+    connection: AsyncConnection, columns: Sequence[str], days: Sequence[ColumnElement[bool]]
+) -> list[SpendRow]:
+    """Sum the spend by some of the columns that tell its rows apart; the others are empty."""
+    groups = [getattr(SpendRow, name) for name in columns]
+    sums = [func.sum(getattr(SpendRow, name)).label(name) for name in SUMMED]
+    found = await connection.execute(select_columns(*groups, *sums).where(*days).group_by(*groups))
+    blank = dict.fromkeys(APART, "")
+    return [SpendRow(**(blank | dict(row._mapping))) for row in found]
 
 
 async def delete_content_before(engine: AsyncEngine, at: float) -> None:

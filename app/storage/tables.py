@@ -18,8 +18,12 @@ Status = Literal["open", "answered", "failed", "cancelled"]
 Purpose = Literal["answer", "shadow", "judge", "quiz", "probe", "plan", "synthesis"]
 Outcome = Literal["ok", "http_error", "timeout", "unreachable", "garbage", "cancelled"]
 Account = Literal["request", "background"]
-EventKind = Literal["request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key"]
+EventKind = Literal[
+    "request", "comparison", "probe", "feedback", "model", "objective", "policy", "recorded", "key", "freeze"
+]
 Source = Literal["config", "api"]
+Origin = Literal["initial", "retune", "operator"]
+PolicyState = Literal["candidate", "refused", "canary", "dropped", "champion", "hold_back", "retired", "rolled_back"]
 
 # SQLite numbers rows by itself only where the type is exactly INTEGER; its INTEGER has 64 bits.
 WIDE = BigInteger().with_variant(Integer(), "sqlite")
@@ -52,7 +56,8 @@ class DecisionRow(Row, table=True):
     little-endian order; `prompt` and `answer` stay empty unless content is stored. `cost_usd` is what the request has
     caused, also where it failed or was cancelled. `episode` is the tag of that name, `query_seal` a keyed hash of what
     the query hangs on. A part of a decomposed request is an inference of its own that names its parent, whose
-    `cost_usd` leaves out that of its parts.
+    `cost_usd` leaves out that of its parts. `control` names the control that answered, `best_chance` and
+    `cheapest_chance` the probability with which each would have; what they are part of is `propensity`.
     """
 
     __tablename__ = "decisions"
@@ -79,6 +84,9 @@ class DecisionRow(Row, table=True):
     explored: bool = False
     propensity: float
     probabilities: dict[str, float] = Field(default={}, sa_type=JSON)
+    control: str | None = None
+    best_chance: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    cheapest_chance: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     scores: dict[str, float] = Field(default={}, sa_type=JSON)
     lambda_: float
     policy_version: str
@@ -98,8 +106,9 @@ class CallRow(Row, table=True):
     """Keep one upstream request: what it was for, how it ended, what it cost.
 
     Calls of one inference with the same `answer_group` gave the same answer; `seal` is a keyed hash of it. `account` is
-    `request` for what stands in a response's `usage.cost`, `background` for all else. `evidence` names the signals of
-    the answer.
+    `request` for what stands in a response's `usage.cost`, `background` for all else; `key_id` is that of the request
+    that caused it, whoever pays. `explored_share` of its cost is exploration's, and `explored_quality` what exploration
+    is believed to have given up by it. `evidence` names the signals of the answer.
     """
 
     __tablename__ = "calls"
@@ -119,6 +128,8 @@ class CallRow(Row, table=True):
     answer_group: int | None = None
     account: Account = Field(sa_type=String)
     explored_share: float | None = None
+    explored_quality: float | None = None
+    key_id: str | None = None
     evidence: dict[str, float] = Field(default={}, sa_type=JSON)
     seal: str | None = None
     created_at: float
@@ -240,6 +251,27 @@ class ModelRow(Row, table=True):
     retired_at: float | None = None
 
 
+class PolicyRow(Row, table=True):
+    """Keep a version of the policy: its parameters, where its life stands and why, and what is known of its worth.
+
+    `metrics` holds the offline estimate as `offline` and what a contest on live traffic has shown as `live`;
+    `promoted_at` is when it last became champion, `mlflow_version` its number in MLflow's registry.
+    """
+
+    __tablename__ = "policies"
+
+    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    parameters: dict[str, Any] = Field(sa_type=JSON)
+    origin: Origin = Field(sa_type=String)
+    state: PolicyState = Field(sa_type=String)
+    metrics: dict[str, Any] = Field(default={}, sa_type=JSON)
+    reason: str = Field(sa_type=Text)
+    created_at: float
+    updated_at: float
+    promoted_at: float | None = None
+    mlflow_version: str | None = None
+
+
 class SnapshotRow(Row, table=True):
     """Keep the learner's state after the event `seq`, so that recovery folds only what came later."""
 
@@ -253,8 +285,32 @@ class SnapshotRow(Row, table=True):
     body: bytes = Field(sa_type=LargeBinary)
 
 
+class AlarmRow(Row, table=True):
+    """Keep an alarm of the learner; `id` tells the event that raised it, so that a replay finds it here already.
+
+    `category` is null where the model has changed altogether; `size` counts standard deviations of one observation,
+    and `observation` what the learner had learned from by then.
+    """
+
+    __tablename__ = "alarms"
+
+    id: str = Field(primary_key=True)
+    at: float = Field(index=True)
+    kind: str
+    model: str
+    category: str | None = None
+    direction: str
+    size: float
+    observation: int
+    delivered_at: float | None = None
+
+
 class SpendRow(Row, table=True):
-    """Keep the sum of the calls of one day (UTC, `YYYY-MM-DD`), model, account and purpose."""
+    """Keep the sum of the calls of one day (UTC, `YYYY-MM-DD`), model, account, purpose and key.
+
+    `key_id` is empty where no key caused them, or none was noted yet. `requests` counts whole requests by the model
+    that answered them, or was to, among the answers.
+    """
 
     __tablename__ = "spend"
 
@@ -262,6 +318,14 @@ class SpendRow(Row, table=True):
     model: str = Field(primary_key=True)
     account: Account = Field(sa_type=String, primary_key=True)
     purpose: Purpose = Field(sa_type=String, primary_key=True)
-    usd: float
-    explored_usd: float
-    calls: int
+    key_id: str = Field(primary_key=True)
+    usd: float = 0.0
+    explored_usd: float = 0.0
+    explored_quality: float = 0.0
+    calls: int = 0
+    requests: int = 0
+
+
+APART = ("day", "model", "account", "purpose", "key_id")
+SUMMED = ("usd", "explored_usd", "explored_quality", "calls", "requests")
+"""The columns that tell the rows of the spend apart, and those that are sums."""

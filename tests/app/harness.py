@@ -168,7 +168,11 @@ def entry(model: str, **changes: Any) -> dict[str, Any]:
 def settings_of(*models: str | dict[str, Any], **sections: Any) -> Settings:
     """Return settings with these models (`small`, `middle` and `large` where none is named)."""
     entries = [entry(m) if isinstance(m, str) else m for m in models or tuple(PRICES)]
-    given: dict[str, Any] = {"objective": {"kind": "tradeoff", "usd_per_point": 0.001}, "models": entries}
+    given: dict[str, Any] = {
+        "objective": {"kind": "tradeoff", "usd_per_point": 0.001},
+        "models": entries,
+        "control": {"share": 0.0},
+    }
     return Settings.model_validate(given | sections)
 
 

@@ -66,13 +66,13 @@ async def test_fifty_requests_at_once_do_not_overdraw_the_allowance_together(
     held.release.clear()
     answers = await asyncio.gather(*(house.answered(f"What is {n} plus 7?") for n in range(50)))
     assert held.held > 0
-    assert house.service.background.reserved_usd > 0.0
+    assert house.service.learning.exploring.held_usd > 0.0
     held.release.set()
     after = await spend_of(house)
     earned = SHARE * sum(answer["usage"]["cost"] for answer in answers)
     assert after["exploration_usd"] <= SHARE * after["total_usd"]
     assert after["background_usd"] - before["background_usd"] <= (allowed + earned) / (1.0 - SHARE)
-    assert house.service.background.reserved_usd == pytest.approx(0.0)
+    assert house.service.learning.exploring.held_usd == pytest.approx(0.0)
 
 
 async def test_a_request_without_exploration_causes_no_comparison(

@@ -295,9 +295,22 @@ async def test_models_are_listed_as_a_table_and_as_json(remote: Client) -> None:
     assert [model["id"] for model in listed] == ["small", "middle", "large"]
 
 
+async def test_learning_is_frozen_and_unfrozen(remote: Client, house: House) -> None:
+    assert json.loads((await remote("policy", "freeze", "--json")).stdout)["state"] == "frozen"
+    assert (await house.ask()).headers["x-headrace-learning"] == "frozen"
+    assert json.loads((await remote("policy", "unfreeze", "--json")).stdout)["since"] is None
+    assert (await house.ask()).headers["x-headrace-learning"] == "on"
+
+
 async def test_a_model_is_shown_with_what_was_learned_of_it(remote: Client) -> None:
     shown = json.loads((await remote("models", "show", "small", "--json")).stdout)
     assert (shown["id"], shown["learned"]["quality"]) == ("small", pytest.approx(0.6, abs=0.05))
+
+
+async def test_a_model_is_shown_with_how_far_it_has_come(remote: Client, house: House) -> None:
+    await house.client.post("/v1/admin/models", json=entry("org/new"))
+    shown = json.loads((await remote("models", "show", "org/new", "--json")).stdout)
+    assert (shown["onboarding"]["id"], shown["onboarding"]["progress"]["quiz"]["of"]) == ("org/new", 30)
 
 
 async def test_a_model_is_added_from_a_file_and_retired(remote: Client, house: House, tmp_path: Path) -> None:

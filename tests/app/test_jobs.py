@@ -20,7 +20,7 @@ async def run(house: House, name: str) -> dict[str, Any]:
 
 async def test_the_jobs_are_listed_with_their_schedule_and_last_result(house: House) -> None:
     assert {job["name"]: job["last"] for job in (await house.get("/v1/admin/jobs"))["data"]} == {
-        "snapshot": None, "retune": None, "expire": None,
+        "snapshot": None, "retune": None, "registry": None, "expire": None,
     }  # fmt: skip
     await run(house, "snapshot")
     jobs = {job["name"]: job for job in (await house.get("/v1/admin/jobs"))["data"]}
@@ -32,7 +32,7 @@ async def test_an_unknown_job_is_a_404_that_names_the_known_ones(house: House) -
     async with house.unchanged():
         reply = await house.client.post("/v1/admin/jobs/cleanup/run")
     assert reply.status_code == 404
-    for word in ("cleanup", "snapshot", "retune", "expire"):
+    for word in ("cleanup", "snapshot", "retune", "registry", "expire"):
         assert word in reply.json()["error"]["message"]
 
 

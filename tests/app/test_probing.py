@@ -60,7 +60,7 @@ async def test_every_drawn_answer_is_shown_to_three_judges_on_nobodys_bill(court
     assert len(house.select("SELECT 1 FROM judge_scores")) == 3 * len(drawn)
     spend = await house.get("/v1/admin/spend")
     assert spend["requests_usd"] == pytest.approx(sum(answer["usage"]["cost"] for answer in answers))
-    assert house.service.background.reserved_usd == pytest.approx(0.0)
+    assert house.service.learning.exploring.held_usd == pytest.approx(0.0)
 
 
 async def test_a_judge_that_was_heard_within_the_request_is_not_asked_again(

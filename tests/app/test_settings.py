@@ -32,6 +32,12 @@ def test_an_empty_configuration_has_sensible_defaults() -> None:
     assert settings.embedding is None
 
 
+def test_the_control_share_is_small_or_nothing() -> None:
+    assert Settings().control.share == 0.01
+    assert Settings.model_validate({"control": {"share": 0}}).control.share == 0.0
+    assert "0.1" in problems(control={"share": 0.2})[0]
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().models = ()  # type: ignore[misc]  # the frozen model is what is tested

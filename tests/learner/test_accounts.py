@@ -111,11 +111,11 @@ def test_a_price_change_moves_lambda_by_as_much_as_the_curve_of_spend() -> None:
     learner.apply(ObjectiveChanged(Objective("budget", 8e-4), "team"), 0.0)
     for event in answers(20, account="team"):
         learner.apply(event, 0.0)
-    before, start = lambda_of(learner, "team"), learner._lambdas_on_curve()["team"]
+    before, start = lambda_of(learner, "team"), learner._lambdas()["team"]
     learner.apply(PoolChanged(replace(POOL[0], output_usd_per_mtok=3.0)), 0.0)
     after = lambda_of(learner, "team")
     assert after != before
-    assert after / before == pytest.approx(learner._lambdas_on_curve()["team"] / start)
+    assert after / before == pytest.approx(learner._lambdas()["team"] / start)
 
 
 def test_accounts_survive_a_snapshot() -> None:

@@ -31,3 +31,14 @@ def test_reliability_lists_the_bins_that_hold_a_label() -> None:
         {"n": 2.0, "stated": pytest.approx(0.9), "came": 0.5},
     ]
     assert calibration.n == 3
+
+
+def test_a_label_counts_by_its_weight() -> None:
+    halves, whole = Calibration(), Calibration()
+    for _ in range(2):
+        halves.update(0.9, 0.0, weight=0.5)
+        halves.update(0.1, 0.0, weight=0.5)
+    for p in (0.9, 0.1):
+        whole.update(p, 0.0)
+    assert halves.ece == pytest.approx(whole.ece)
+    assert halves.n == whole.n == 2

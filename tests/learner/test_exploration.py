@@ -9,12 +9,15 @@ from hypothesis.extra.numpy import arrays
 from learner.exploration import (
     DAY_S,
     LOGISTIC_SCALE,
+    MARGIN,
     MOST_TRIALS,
     Ledger,
     best_probabilities,
+    confined,
     draw,
     extra_usd,
     floors_for,
+    given_up,
     mix_with_floor,
     shadow_arms,
     trial_floors,
@@ -146,6 +149,33 @@ def test_trials_cost_no_more_than_their_allowance_and_cheap_arms_are_tried_witho
     assert np.allclose(floors[free], MOST_TRIALS * best_probabilities(utilities, deviations)[free])
 
 
+@given(vectors(0.0, 0.3), st.sets(st.integers(0, 3)), st.integers(0, 3))
+def test_what_must_not_be_drawn_goes_to_the_best_and_all_others_keep_theirs(
+    weights: FloatArray, barred: set[int], best: int
+) -> None:
+    probabilities = np.append(weights[:3], 0.0) + np.array([0.0, 0.0, 0.0, 1.0 - weights[:3].sum()])
+    barred -= {best}
+    kept = confined(probabilities, sorted(barred), best)
+    others = [i for i in range(4) if i not in {best, *barred}]
+    assert kept.sum() == pytest.approx(1.0)
+    assert (kept[sorted(barred)] == 0.0).all()
+    assert (kept[others] == probabilities[others]).all()
+
+
+@given(vectors(0.0, 1.0), vectors(0.0, 0.01), st.floats(0.0, 1_000.0), st.integers(0, 3))
+def test_what_one_call_gives_up_is_its_quality_in_books_apart_from_its_price(
+    qualities: FloatArray, costs: FloatArray, lambda_: float, drawn: int
+) -> None:
+    values = qualities - lambda_ * costs
+    best = int(values.argmax())
+    lost = given_up(values=values, costs_usd=costs, lambda_=lambda_, drawn=drawn)
+    assert lost == pytest.approx(max(0.0, qualities[best] - qualities[drawn]), abs=1e-9)
+    extra = extra_usd(values=values, costs_usd=costs, lambda_=lambda_)[drawn]
+    saved = max(costs[best] - costs[drawn], 0.0)
+    # Together, in USD and in quality, it is the whole utility given up.
+    assert lost + lambda_ * (extra - saved) == pytest.approx(values[best] - values[drawn], abs=1e-6)
+
+
 spends = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 4.0 * DAY_S))
 
 
@@ -161,7 +191,7 @@ def test_caps_hold_for_an_explorer_that_always_spends_its_allowance(
         day = max([int(at_s // DAY_S), *by_day])
         by_day[day] = by_day.get(day, 0.0) + explored
         assert ledger.explored_usd <= share * ledger.total_usd + advance + 1e-9
-        assert ledger.allowance_usd >= 0.0
+        assert 0.0 <= ledger.allowance_usd <= ledger.room_usd
     assert max(by_day.values(), default=0.0) <= per_day + 1e-9
 
 
@@ -170,7 +200,8 @@ def test_a_new_day_opens_the_daily_cap_again() -> None:
     ledger.spend(usd=10.0, explored_usd=2.0, at_s=0.0)
     assert ledger.allowance_usd == 0.0
     ledger.spend(usd=1.0, explored_usd=0.0, at_s=DAY_S)
-    assert ledger.allowance_usd == 2.0
+    assert ledger.allowance_usd == MARGIN * 2.0
+    assert ledger.room_usd == 2.0
 
 
 def test_an_event_of_yesterday_does_not_open_the_daily_cap_again() -> None:

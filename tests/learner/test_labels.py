@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learner.answered import Answered
 from learner.channel import FLIP, Rates
 from learner.joint import JointView
 from learner.labels import (
@@ -15,7 +16,6 @@ from learner.labels import (
     rated_labels,
     to_labels,
 )
-from learner.policy import Answered
 from learner.types import Call, Rated, Served
 from tests.learner.conftest import called, context, served, state, thumb
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.errors import FeatureMismatch, NoEligibleArm
-from learner.exploration import Ledger
+from learner.exploration import CAUTION, NEAR, Ledger
 from learner.policy import Ask, Stop, View, stage_of
 from learner.quality import Belief, QualityView
 from learner.state import LearnerState
@@ -84,6 +84,53 @@ def test_exploration_is_expected_to_cost_no_more_than_its_allowance(name: str, a
 def test_every_arm_is_explored_where_there_is_an_allowance() -> None:
     view = replace(preferring(VIEW, "large"), allowance_usd=1.0, request_usd=1.0)
     assert min(view.decide(context(), Limits(), rng()).probabilities.values()) > 0.003
+
+
+def nearly(view: View, name: str, gap: float) -> View:
+    """The view in which one arm is preferred by so much quality, and money is no object."""
+    assert isinstance(view.quality, QualityView)
+    cells = np.full_like(view.quality.cells, 0.9 - gap)
+    cells[view.index(name)] = 0.9
+    quality = replace(view.quality, cells=cells, gates=(0.0, 0.0))
+    return replace(view, quality=quality, lambda_=0.0, parameters=Parameters(depth=1))
+
+
+@pytest.mark.parametrize("comparable", [True, False])
+def test_who_refuses_exploration_gets_only_arms_that_are_as_good_as_the_best(comparable: bool) -> None:
+    view = replace(nearly(VIEW, "small", 1.2 * NEAR), allowance_usd=1.0, room_usd=1.0, request_usd=1.0)
+    view = view if comparable else incomparable(view)
+    decision = view.decide(context(), Limits(explore=False), rng())
+    assert decision.probabilities == {"small": 1.0, "middle": 0.0, "large": 0.0}
+    close = nearly(view, "small", 0.5 * NEAR).decide(context(), Limits(explore=False), rng())
+    assert min(close.probabilities.values()) > 0.05
+    assert not close.explored
+
+
+@given(st.integers(0, 1_000), st.floats(0.0, 6e-3), st.floats(0.0, 3e-3), st.floats(0.0, 6e-3))
+def test_no_single_draw_costs_more_than_there_is_room_for(seed: int, room: float, reserved: float, most: float) -> None:
+    view = replace(incomparable(nearly(VIEW, "small", 0.02)), lambda_=5.0, request_usd=1.0)
+    view = replace(view, allowance_usd=0.5 * room, room_usd=room)
+    left = room - reserved if 0.5 * room > reserved else 0.0
+    decision = view.decide(context(), Limits(explore_usd=most), rng(seed), reserved_usd=reserved)
+    utilities = decision.scores
+    best = max(utilities, key=lambda name: utilities[name])
+    for name, probability in decision.probabilities.items():
+        extra = min(decision.costs_usd[name] - decision.costs_usd[best], (utilities[best] - utilities[name]) / 5.0)
+        is_near = utilities[name] >= utilities[best] - NEAR
+        if not is_near and (max(CAUTION * extra, 0.0) > left or decision.costs_usd[name] > most):
+            assert probability == 0.0
+    assert decision.explored_usd * CAUTION <= left + 1e-15
+    assert sum(decision.probabilities.values()) == pytest.approx(1.0)
+    assert decision.propensity == decision.probabilities[decision.arm] > 0.0
+
+
+def test_a_draw_says_what_quality_it_is_believed_to_give_up() -> None:
+    view = replace(incomparable(nearly(VIEW, "large", 0.1)), allowance_usd=1.0, room_usd=1.0, request_usd=1.0)
+    decisions = [view.decide(context(), Limits(), rng(seed)) for seed in range(60)]
+    for decision in decisions:
+        lost = decision.qualities["large"] - decision.qualities[decision.arm]
+        assert decision.explored_quality == (pytest.approx(lost) if decision.explored else None)
+    assert any(decision.explored for decision in decisions)
 
 
 def test_an_exploring_draw_is_marked() -> None:

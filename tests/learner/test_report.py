@@ -47,12 +47,12 @@ def test_a_model_that_was_never_called_has_no_cost_and_no_latency() -> None:
 
 def test_few_observations_are_called_few() -> None:
     learner = state()
-    assert "0 observations are few" in report(learner)["reason"]
+    assert "0 observations are few" in str(report(learner)["reason"])
     while learner.observations < MIN_OBSERVATIONS:
         event = served(called("small", 0, None), name=f"q{learner.observations}")
         learner.apply(event, NOON_S)
         learner.apply(thumb(event, up=True), NOON_S)
-    assert "few" not in report(learner)["reason"]
+    assert report(learner)["reason"] is None
 
 
 def test_judges_are_reported_with_their_weight_and_reliability() -> None:
@@ -61,7 +61,8 @@ def test_judges_are_reported_with_their_weight_and_reliability() -> None:
         event = served(called("small", 0, None), name=f"q{i}", scores=(JudgeScore("strict", 0, 0.9),))
         learner.apply(thumb(event, up=True), NOON_S)
     told = report(learner)["judges"]
-    assert told["strict"]["n"] == 30
+    # A thumb may be a mistake, and counts for a little less than one label.
+    assert 25 <= told["strict"]["n"] <= 30
     assert told["strict"]["weight"] > UNHEARD.slope
     assert 0.0 <= told["strict"]["ece"] <= 1.0
     assert {"agreement", "length", "format", "logprob"} < told.keys()

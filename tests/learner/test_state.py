@@ -236,7 +236,9 @@ def test_promoted_parameters_act_at_once() -> None:
 def test_arms_become_active_with_evidence() -> None:
     learner = folded(*(Recorded(context(t), ANSWERS, (1.0, 1.0, 1.0)) for t in TEXTS for _ in range(3)))
     folded(*(served(*ANSWERS, name=f"q{i}") for i in range(60)), into=learner)
-    assert {one.state for one in learner.arms} == {"active"}
+    assert learner.arms[0].state == "active"
+    # Nobody uses the dearer ones, which are no better.
+    assert {one.state for one in learner.arms} <= {"active", "parked"}
 
 
 def test_a_served_arm_gains_a_share() -> None:
@@ -266,7 +268,7 @@ def test_an_arm_that_becomes_another_raises_one_alarm_and_is_learned_anew() -> N
     for i in range(300):
         event = served(called("small", 0, None), name=f"q{i}", of=context(TEXTS[i % len(TEXTS)]))
         folded(event, thumb(event, up=bool(rng.random() < (0.9 if i < 200 else 0.2))), into=learner)
-    assert [alarm["model"] for alarm in learner.drift.alarms] == ["small"]
+    assert [(alarm.kind, alarm.model) for alarm in learner.drift.alarms] == [("quality", "small")]
     assert learner.view().quality.means[0] < 0.4
 
 

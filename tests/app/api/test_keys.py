@@ -152,7 +152,7 @@ def requests_of(house: House) -> list[tuple[str, str]]:
 def scope_needed(path: str) -> str | None:
     if path in OPEN_PATHS:
         return None
-    if path.startswith("/v1/admin") or path == "/metrics" or path in DOCUMENTS:
+    if path.startswith(("/v1/admin", "/model/")) or path == "/metrics" or path in DOCUMENTS:
         return "admin"
     return "feedback" if path == "/v1/feedback" else "inference"
 

@@ -31,7 +31,7 @@ def newer(url: URL) -> URL:
 
 def test_an_empty_place_gets_a_database_and_the_folder_for_it(tmp_path: Path) -> None:
     url = database_url("sqlite:///headrace.db", tmp_path / "new" / "folder")
-    assert pending(url) == ["0001", "0002", "0003", "0004", "0005"]
+    assert pending(url) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
     migrate(url)
     assert pending(url) == []
     assert any("CREATE TABLE decisions" in line for line in contents(url))
@@ -79,7 +79,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_newer_database_is_refused_unchanged(visit: object, newer: URL) -> None:
     assert callable(visit)
     before = contents(newer)
-    with pytest.raises(NewerDatabase, match=r"9999.*0005"):
+    with pytest.raises(NewerDatabase, match=r"9999.*0009"):
         visit(newer)
     assert contents(newer) == before
 
@@ -127,8 +127,37 @@ def undo_0003(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE calls ADD COLUMN explored BOOLEAN NOT NULL DEFAULT 0")
 
 
+def undo_0007(database: sqlite3.Connection) -> None:
+    database.execute("DROP TABLE policies")
+
+
 def undo_0005(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE decisions DROP COLUMN parent_id")
+
+
+def undo_0006(database: sqlite3.Connection) -> None:
+    for column in ("key_id", "explored_quality"):
+        database.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+    database.execute("DROP TABLE spend")
+    database.execute(
+        "CREATE TABLE spend (day VARCHAR NOT NULL, model VARCHAR NOT NULL, account VARCHAR NOT NULL, "
+        "purpose VARCHAR NOT NULL, usd FLOAT NOT NULL, explored_usd FLOAT NOT NULL, calls INTEGER NOT NULL, "
+        "PRIMARY KEY (day, model, account, purpose))"
+    )
+
+
+def undo_0008(database: sqlite3.Connection) -> None:
+    database.execute("DROP TABLE alarms")
+
+
+def undo_0009(database: sqlite3.Connection) -> None:
+    for column in ("control", "best_chance", "cheapest_chance"):
+        database.execute(f"ALTER TABLE decisions DROP COLUMN {column}")
+
+
+def undo_all_but_keys(database: sqlite3.Connection) -> None:
+    for undo in (undo_0009, undo_0008, undo_0007, undo_0006, undo_0005, undo_0004, undo_0003):
+        undo(database)
 
 
 def undo_0004(database: sqlite3.Connection) -> None:
@@ -141,9 +170,7 @@ def undo_0004(database: sqlite3.Connection) -> None:
 
 def test_a_database_of_the_second_version_keeps_its_rows(url: URL) -> None:
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
-        undo_0005(database)
-        undo_0004(database)
-        undo_0003(database)
+        undo_all_but_keys(database)
         database.execute("UPDATE alembic_version SET version_num = '0002'")
         database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
         database.execute(
@@ -169,14 +196,25 @@ def test_a_database_of_the_first_version_gets_keys_and_keeps_its_rows(url: URL) 
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
         database.execute("DROP TABLE api_keys")
         database.execute("DROP INDEX ix_decisions_key_id")
-        undo_0005(database)
-        undo_0004(database)
-        undo_0003(database)
+        undo_all_but_keys(database)
         database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
-    assert pending(url) == ["0002", "0003", "0004", "0005"]
+    assert pending(url) == ["0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
     migrate(url)
     found = "\n".join(contents(url))
     assert "CREATE TABLE api_keys" in found
     assert "CREATE INDEX ix_decisions_key_id" in found
     assert "'small'" in found
+
+
+def test_spend_from_before_keys_were_noted_is_kept_as_nobodys(url: URL) -> None:
+    with closing(sqlite3.connect(str(database_file(url)))) as database, database:
+        for undo in (undo_0009, undo_0008, undo_0007, undo_0006):
+            undo(database)
+        database.execute("UPDATE alembic_version SET version_num = '0005'")
+        database.execute("INSERT INTO spend VALUES ('2026-01-02', 'small', 'background', 'shadow', 0.5, 0.25, 3)")
+    migrate(url)
+    with closing(sqlite3.connect(str(database_file(url)))) as database:
+        columns = "day, model, account, purpose, key_id, usd, explored_usd, explored_quality, calls, requests"
+        kept = database.execute(f"SELECT {columns} FROM spend").fetchall()
+    assert kept == [("2026-01-02", "small", "background", "shadow", "", 0.5, 0.25, 0.0, 3, 0)]

@@ -3,9 +3,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.storage import repository
+from app.storage import repository, windows
 from app.storage.batch import Entry
 from app.storage.journal import Journal
+from app.storage.spend import Spend
 from app.storage.tables import FeedbackRow, ModelRow, RecordedRow, SnapshotRow
 
 Make = Callable[..., Any]
@@ -17,7 +18,7 @@ async def test_what_is_not_there_is_none_or_empty(engine: AsyncEngine) -> None:
     assert await repository.latest_snapshot(engine) is None
     assert await repository.events_after(engine, 0, 10) == []
     assert await repository.last_seq(engine) == 0
-    assert await repository.spend_totals(engine) == []
+    assert (await repository.spend_ledger(engine)).total == Spend()
 
 
 async def test_a_request_is_replayed_with_its_decision_calls_and_scores(
@@ -156,6 +157,27 @@ async def test_the_three_newest_snapshots_are_kept(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         kept = await connection.exec_driver_sql("SELECT seq FROM snapshots ORDER BY seq")
         assert kept.scalars().all() == [10, 15, 20]
+
+
+async def test_of_older_ones_the_first_of_every_stretch_is_kept_and_four_of_these(engine: AsyncEngine) -> None:
+    for seq in (500, *range(9_000, 65_000, 4_000)):
+        body = f"state {seq}".encode()
+        row = SnapshotRow(seq=seq, created_at=0.0, feature_version="1", schema_version=1, checksum="c", body=body)
+        await repository.add_snapshot(engine, row)
+    kept = [row.seq for row in await windows.snapshots(engine)]
+    assert kept == [33_000, 41_000, 53_000, 57_000, 61_000]
+    before = [await windows.snapshot_before(engine, seq) for seq in (33_000, 33_001, 60_000)]
+    assert [row and row.seq for row in before] == [None, 33_000, 57_000]
+
+
+async def test_a_window_begins_with_the_first_of_its_newest_requests(engine: AsyncEngine, journal: Journal) -> None:
+    assert await windows.first_request(engine, None, 10) is None
+    for at, kind in enumerate(("request", "feedback", "request", "request", "comparison")):
+        await journal.append(Entry(kind, f"inf-{at}", float(at)))  # type: ignore[arg-type]  # a kind of event
+    assert await windows.first_request(engine, None, 10) == 1
+    assert await windows.first_request(engine, None, 2) == 3
+    assert await windows.first_request(engine, 2.5, 10) == 4
+    assert await windows.first_request(engine, 9.0, 10) is None
 
 
 async def test_old_content_is_forgotten_and_what_was_learned_from_it_stays(

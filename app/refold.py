@@ -1,0 +1,96 @@
+"""`headrace replay`: is the state still the fold of the log? Everything is folded again, from the first event on.
+
+At every event that a stored snapshot covers, the state that came out is compared with it, byte by byte. A difference
+means that the log or the snapshot was changed from outside, that another version learns otherwise, or that limits of
+exploration in the configuration have changed since: nothing is mended here, and `serve` trusts the snapshot.
+"""
+
+import time
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.client import out
+from app.replay import to_events
+from app.service import open_embedding, start_state
+from app.settings import Environment, Settings
+from app.storage import repository, windows
+from app.storage.engine import database_url, hold, open_engine
+from app.storage.migrate import migrate
+from app.storage.tables import SnapshotRow
+from learner import snapshot
+from learner.errors import LearnerError
+from learner.state import LearnerState
+
+CHUNK = 500
+
+
+async def replayed(settings: Settings, environment: Environment) -> dict[str, Any]:
+    """Fold the log of a database that no service holds; returns what came of it, and how it compares.
+
+    Raises:
+        StorageUnavailable: the database cannot be reached or written.
+        NewerDatabase: a later version has migrated it.
+        DatabaseHeld: a service works on it.
+    """
+    url = database_url(settings.storage.url, environment.data_dir)
+    with hold(url):
+        migrate(url)
+        state = start_state(settings, open_embedding(settings, environment.data_dir))
+        engine = open_engine(url)
+        try:
+            return await _fold(engine, state)
+        finally:
+            await engine.dispose()
+
+
+async def _fold(engine: AsyncEngine, state: LearnerState) -> dict[str, Any]:
+    stored = {row.seq: row for row in await windows.snapshots(engine)}
+    last, seq, began = await repository.last_seq(engine), 0, time.monotonic()
+    kinds, passed_over, compared = Counter[str](), 0, dict[int, str]()
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("replaying", total=last)
+        while events := await repository.events_after(engine, seq, CHUNK):
+            for logged in events:
+                seq = logged.seq
+                kinds[logged.kind] += 1
+                try:
+                    for event in to_events(logged, state.features.version):
+                        state.apply(event, logged.at)
+                except LearnerError:
+                    passed_over += 1
+                if seq in stored:
+                    compared[seq] = comparison(state, stored[seq])
+            progress.update(bar, completed=seq)
+    return {
+        "events": seq, "kinds": dict(kinds), "passed_over": passed_over, "requests": state.requests,
+        "observations": state.observations, "seconds": time.monotonic() - began,
+        "state": snapshot.checksum(snapshot.dump(state)), "snapshots": compared,
+        "differs": "differs" in compared.values(),
+    }  # fmt: skip
+
+
+def comparison(state: LearnerState, stored: SnapshotRow) -> str:
+    """Say how a state compares with a snapshot of the same events."""
+    if (stored.schema_version, stored.feature_version) != (snapshot.SCHEMA, state.features.version):
+        return "of another version"
+    return "equal" if snapshot.checksum(snapshot.dump(state)) == stored.checksum else "differs"
+
+
+def tell_replay(told: dict[str, Any]) -> None:
+    """Print what came of a replay."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in told["kinds"].items()) or "none"
+    out.print(f"Folded {told['events']} events in {told['seconds']:.1f} s: {kinds}.", soft_wrap=True)
+    if told["passed_over"]:
+        out.print(f"{told['passed_over']} of them were passed over: they name what the pool never had.")
+    out.print(f"{told['requests']} requests, {told['observations']} observations.")
+    out.print(f"State: {told['state']}", soft_wrap=True)
+    for seq, how in told["snapshots"].items():
+        style = "bold red" if how == "differs" else None
+        out.print(f"Snapshot after event {seq}: {how}.", style=style)
+    if not told["snapshots"]:
+        out.print("There is no snapshot to compare with.")

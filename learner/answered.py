@@ -1,0 +1,64 @@
+"""The answers of one request so far, and what is believed of each: whose it is, who agrees, and what speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from learner.cascade import Answers
+from learner.estimators import logit, sigmoid
+from learner.quality import POOL_PRIOR_QUALITY
+from learner.stacker import StackerView, opinions_in
+from learner.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answers of one request so far, as the policy sees them.
+
+    Args:
+        steps: The calls that were answered.
+        arms: Whose answers they are.
+        answers: Who agrees with whom.
+        features: Evidence on each answer.
+        stacker: What the evidence says.
+    """
+
+    steps: tuple[int, ...]
+    arms: tuple[int, ...]
+    answers: Answers
+    features: tuple[Mapping[str, float], ...]
+    stacker: StackerView
+
+    @cached_property
+    def prior_logits(self) -> list[float]:
+        """Log-odds of each answer to be good before the evidence."""
+        return [logit(p) for p in self.answers.prior.tolist()]
+
+    def apart(self, at: int) -> float | None:
+        """Probability that an answer is good by agreement and evidence, apart from what is believed of any model.
+
+        All models are taken to be of quality `POOL_PRIOR_QUALITY`: so no thumb has a say in it, but through the
+        evidence's weights. None where neither other answers nor a judge's score tell anything.
+        """
+        answers = self.answers
+        if len(self.arms) > 1 and answers.is_comparable:
+            level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups)
+            return float(level.weighed(answers.evidence).of_answers[at])
+        if opinions_in(self.features[at]):
+            return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
+        return None
+
+    @cached_property
+    def right(self) -> FloatArray:
+        """Calibrated probability that each answer is good, shape (r,)."""
+        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
+
+    def told(self, odds: float) -> Answered:
+        """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
+        evidence = self.answers.evidence.copy()
+        evidence[-1] += odds
+        return replace(self, answers=replace(self.answers, evidence=evidence))
