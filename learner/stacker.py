@@ -26,6 +26,8 @@ PRIOR_MEANS: Mapping[str, float] = {
     "schema_invalid": -3.0, "tool_unknown": -4.0, "arguments_invalid": -3.0, "relevance": 0.1, "logprob_least": 0.1,
 }  # fmt: skip
 JUDGE, HEARD = "judge:", "heard:"
+# How an answer is put, not what it is: an equal answer is none the worse for it.
+OWN_FAULTS = ("contradictory",)
 PRIOR_VARIANCE, JUDGE_VARIANCE = 0.25, 3.0
 CATEGORY_VARIANCE = 0.02
 GAMMA = 0.999
@@ -46,6 +48,10 @@ class StackerView:
             (self.weight(name) + offsets.get(name, 0.0)) * value
             for name, value in (*features.items(), *presence(features).items())
         )
+
+    def own_faults(self, features: Mapping[str, float]) -> float:
+        """Return the part of the evidence that says nothing of answers that equal this one."""
+        return sum(self.weight(name) * features[name] for name in OWN_FAULTS if name in features)
 
     def weight(self, name: str) -> float:
         """Weight of a feature over all categories."""
