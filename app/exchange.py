@@ -115,6 +115,7 @@ class Exchange:
             logprobs=done.logprobs,
             has_tool_calls=done.has_tool_calls,
             states_answer=found.is_stated,
+            contradicts_answer=found.is_contradicted,
         )
         self._hold_against_reference(row, found, done.text)
         self.answers[step], self.completions[step] = found, done

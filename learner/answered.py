@@ -47,7 +47,7 @@ class Answered:
         answers = self.answers
         if len(self.arms) > 1 and answers.is_comparable:
             level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups)
-            return float(level.weighed(answers.evidence).of_answers[at])
+            return float(level.weighed(answers.shared).of_answers[at])
         if opinions_in(self.features[at]):
             return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))
         return None

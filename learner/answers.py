@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -49,13 +49,15 @@ _LETTERS = re.compile(r"\W{0,4}[A-Z](?:\W{0,4}(?:,|&|\band\b)\W{0,4}[A-Z]\b){1,2
 class Answer:
     """The final answer of one reply: what it is and its canonical form; an empty key means that none was found.
 
-    `is_stated` tells an answer that the reply calls its answer from one that it merely ends with. It is no part of what
-    the answer is: a stated answer may equal one that is not.
+    `is_stated` tells an answer that the reply calls its answer from one that it merely ends with, and `is_contradicted`
+    one beside which the reply calls another one its answer too. Neither is a part of what the answer is: a stated
+    answer may equal one that is not.
     """
 
     kind: Kind
     key: str
     is_stated: bool = field(default=True, compare=False)
+    is_contradicted: bool = field(default=False, compare=False)
 
 
 NOTHING = Answer("free", "", is_stated=False)
@@ -79,7 +81,7 @@ def extract(text: str, prompt: str = "", *, wants_json: bool = False) -> Answer:
     found = _from_data(reply, question)
     if wants_json:
         return found if found and found.key else Answer("json", "", is_stated=False)
-    return found or next(filter(lambda answer: answer.key, _candidates(reply, question)), NOTHING)
+    return found or _from_prose(reply, question)
 
 
 def same(a: Answer, b: Answer) -> bool:
@@ -170,9 +172,22 @@ def _from_value(value: object, question: _Question) -> Answer:
     return _classified(str(value), question) if value is not None else NOTHING
 
 
-def _candidates(reply: str, question: _Question) -> Iterator[Answer]:
-    """Yield what may be the answer, the most explicit statement first."""
+def _from_prose(reply: str, question: _Question) -> Answer:
     prose = replies.prose(reply)
+    answer = next((found for found in _candidates(reply, prose, question) if found.key), NOTHING)
+    return replace(answer, is_contradicted=True) if _contradicts(prose, answer, question) else answer
+
+
+def _contradicts(prose: str, answer: Answer, question: _Question) -> bool:
+    """Tell whether other options or numbers are called the answer too; words may put the same answer in two ways."""
+    spans = replies.statements(prose)
+    if answer.kind == "choice":
+        return any(_letter(span, question.options) not in ("", answer.key) for span in spans)
+    return answer.kind == "number" and any(canonical.number(span) not in ("", answer.key) for span in spans)
+
+
+def _candidates(reply: str, prose: str, question: _Question) -> Iterator[Answer]:
+    """Yield what may be the answer, the most explicit statement first."""
     # A reply that is nothing but its answer need not call it so.
     is_brief = len(prose) <= SHORT_CHARS and len(prose.split()) <= SHORT_WORDS
     if question.options:

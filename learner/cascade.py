@@ -56,6 +56,7 @@ class Answers:
         groups: Group of equal answers of each, numbered from 0 in order of appearance.
         quality: What was believed of these arms before, shape (r,).
         evidence: Log-likelihood ratio that each answer is good, shape (r,).
+        faults: The part of it that is each answer's own and says nothing of those that equal it, shape (r,).
         is_comparable: Whether agreement between these answers means anything.
         joint: The joint model.
     """
@@ -64,6 +65,7 @@ class Answers:
     groups: tuple[int, ...]
     quality: FloatArray
     evidence: FloatArray
+    faults: FloatArray
     is_comparable: bool
     joint: JointView
 
@@ -76,6 +78,7 @@ class Answers:
         quality: FloatArray,
         evidence: FloatArray,
         joint: JointView,
+        faults: FloatArray | None = None,
     ) -> Answers:
         """Number the groups; an answer that cannot be compared stands alone. `quality` is that of the whole pool."""
         numbers: dict[object, int] = {}
@@ -83,7 +86,8 @@ class Answers:
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
         numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
         is_comparable = any(g is not None for g in groups)
-        return cls(arms, numbered, quality[list(arms)], evidence, is_comparable, joint)
+        own = np.zeros(len(arms)) if faults is None else faults
+        return cls(arms, numbered, quality[list(arms)], evidence, own, is_comparable, joint)
 
     @cached_property
     def before(self) -> Partition | None:
@@ -95,7 +99,19 @@ class Answers:
     @cached_property
     def after(self) -> Partition | None:
         """The joint posterior with the evidence."""
-        return self.before.weighed(self.evidence) if self.before is not None else None
+        return self.before.weighed(self.shared) if self.before is not None else None
+
+    @cached_property
+    def shared(self) -> FloatArray:
+        """The evidence with the least of its group's own faults in place of each answer's, shape (r,).
+
+        Of equal answers the one put best is given, so that the others' faults cost nothing.
+        """
+        if not self.faults.any():
+            return self.evidence
+        same = np.equal.outer(self.groups, self.groups)
+        spared: FloatArray = self.evidence - self.faults + np.where(same, self.faults, -np.inf).max(axis=1)
+        return spared
 
     @cached_property
     def prior(self) -> FloatArray:

@@ -313,6 +313,7 @@ class View:
             [call.group for call in done],
             quality=quality,
             evidence=evidence,
+            faults=np.array([self.stacker.own_faults(f) for f in features]),
             joint=self.joint,
         )
         return Answered(tuple(c.step for c in done), arms, answers, features, self.stacker)

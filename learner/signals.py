@@ -32,6 +32,7 @@ def signals(
     logprobs: Sequence[float],
     has_tool_calls: bool = False,
     states_answer: bool = True,
+    contradicts_answer: bool = False,
 ) -> dict[str, float]:
     """Describe one completion.
 
@@ -42,6 +43,7 @@ def signals(
         logprobs: Log-probability of every token, in nats; empty where the upstream gave none.
         has_tool_calls: The answer calls tools, so an empty text is no fault.
         states_answer: It says what its final answer is, as `answers.extract` found; of free text it is not known.
+        contradicts_answer: It calls something else its answer too: whoever reads it cannot know which one it means.
 
     Returns:
         Signals that are not 0, by name.
@@ -54,6 +56,7 @@ def signals(
         "refusal": bool(REFUSAL.match(text[:200])),
         "repetition": is_repetitive(text),
         "unstated": not states_answer and not has_tool_calls,
+        "contradictory": contradicts_answer,
         "json_invalid": must_be_json and not is_json(text),
         "json_seen": must_be_json,
         "code_invalid": not all(is_parsable(language, block) for language, block in code),

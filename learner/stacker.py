@@ -22,10 +22,12 @@ from learner.types import FloatArray, JudgeScore
 PRIOR_MEANS: Mapping[str, float] = {
     "bias": 0.0, "prior": 1.0, "empty": -4.0, "truncated": -1.5, "refusal": -1.5, "repetition": -1.5,
     "json_invalid": -3.0, "code_invalid": -2.0, "length": 0.0, "logprob": 0.5,
-    "likeness": 0.3, "unstated": -2.5, "reference": 2.5,
+    "likeness": 0.3, "unstated": -2.5, "contradictory": -1.5, "reference": 2.5,
     "schema_invalid": -3.0, "tool_unknown": -4.0, "arguments_invalid": -3.0, "relevance": 0.1, "logprob_least": 0.1,
 }  # fmt: skip
 JUDGE, HEARD = "judge:", "heard:"
+# How an answer is put, not what it is: an equal answer is none the worse for it.
+OWN_FAULTS = ("contradictory",)
 PRIOR_VARIANCE, JUDGE_VARIANCE = 0.25, 3.0
 CATEGORY_VARIANCE = 0.02
 GAMMA = 0.999
@@ -46,6 +48,10 @@ class StackerView:
             (self.weight(name) + offsets.get(name, 0.0)) * value
             for name, value in (*features.items(), *presence(features).items())
         )
+
+    def own_faults(self, features: Mapping[str, float]) -> float:
+        """Return the part of the evidence that says nothing of answers that equal this one."""
+        return sum(self.weight(name) * features[name] for name in OWN_FAULTS if name in features)
 
     def weight(self, name: str) -> float:
         """Weight of a feature over all categories."""

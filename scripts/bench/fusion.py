@@ -134,10 +134,11 @@ def read_evidence(folder: Path, path: Path) -> Evidence:
     found: dict[tuple[str, str], Mapping[str, float]] = {}
     for row in rows_of(path, ["query_id", "model", "response"]):
         prompt, text = prompts.get(str(row["query_id"]), ""), str(row["response"] or "")
-        is_stated = extract(text, prompt).is_stated
+        answer = extract(text, prompt)
         found[prompt, str(row["model"])] = signals(
-            text, finish_reason="stop", wants_json=False, logprobs=(), states_answer=is_stated
-        )
+            text, finish_reason="stop", wants_json=False, logprobs=(),
+            states_answer=answer.is_stated, contradicts_answer=answer.is_contradicted,
+        )  # fmt: skip
     return found
 
 

@@ -52,6 +52,34 @@ def test_an_answer_that_is_merely_mentioned_last_or_missing_is_not_stated(reply:
     assert not extract(reply, CAPITALS).is_stated
 
 
+@pytest.mark.parametrize(
+    ("reply", "prompt"),
+    [
+        ("The answer is (A).\n\nThe answer is (B).", CAPITALS),
+        ("The answer is 80. No, I forgot four: the answer is 84.", APPLES),
+    ],
+)
+def test_an_answer_beside_which_another_one_is_called_so_is_contradicted(reply: str, prompt: str) -> None:
+    assert extract(reply, prompt).is_contradicted
+
+
+@pytest.mark.parametrize(
+    ("reply", "prompt"),
+    [
+        ("The answer is (B).\n\nTo repeat it, **Answer: B**", CAPITALS),
+        ("Option A is a trap, and (C) was never one. The answer is (B).", CAPITALS),
+        ("The answer is eighty-four, so the answer is 84.", APPLES),
+        ("The answer is the red one. The answer is red.", "Which one?"),
+    ],
+)
+def test_the_same_answer_in_other_words_does_not_contradict_it(reply: str, prompt: str) -> None:
+    assert not extract(reply, prompt).is_contradicted
+
+
+def test_a_contradicted_answer_equals_one_that_is_not() -> None:
+    assert extract("The answer is (A). The answer is (B).", CAPITALS) == extract("B", CAPITALS)
+
+
 def test_options_within_one_line_are_read() -> None:
     assert extract("Photosynthesis consumes carbon dioxide, so (b).", INLINE) == extract("carbon dioxide", INLINE)
     assert extract("B", INLINE).kind == "choice"

@@ -115,6 +115,19 @@ def test_of_equal_answers_the_one_with_the_better_evidence_is_given() -> None:
     assert answers([0, 0], np.array([0.6, 0.7]), evidence=np.array([0.0, -2.0])).best == 0
 
 
+def test_a_fault_of_its_own_says_nothing_of_an_equal_answer() -> None:
+    def believed(groups: list[int], faults: list[float]) -> FloatArray:
+        said = np.array(faults)
+        quality = np.array([0.6, 0.7])
+        return Answers.of((0, 1), groups, quality=quality, evidence=said, faults=said, joint=POOL.joint).belief
+
+    assert np.allclose(believed([0, 0], [0.0, -2.0]), believed([0, 0], [0.0, 0.0]))
+    assert np.allclose(believed([0, 0], [-2.0, -2.0]), answers([0, 0], np.array([0.6, 0.7]), np.full(2, -2.0)).belief)
+    assert np.allclose(
+        believed([0, 1], [0.0, -2.0]), answers([0, 1], np.array([0.6, 0.7]), np.array([0.0, -2.0])).belief
+    )
+
+
 def test_two_weak_arms_that_agree_outvote_a_strong_one() -> None:
     quality = np.array([0.55, 0.6, 0.65])
     assert answers([0, 0, 1], quality).best == 1

@@ -27,6 +27,7 @@ def test_an_ordinary_answer_shows_nothing() -> None:
         ("refusal", "As an AI, I have no opinion.", {}),
         ("repetition", "again and " * 200, {}),
         ("unstated", "Canberra or Sydney", {"states_answer": False}),
+        ("contradictory", "The answer is 4. The answer is 5.", {"contradicts_answer": True}),
     ],
 )
 def test_a_fault_raises_its_signal_alone(name: str, text: str, changes: dict[str, object]) -> None:

@@ -149,3 +149,11 @@ def test_the_same_events_give_the_same_stacker_bit_for_bit() -> None:
     first, second = (heard(7, {"a": 1.0, "b": -1.0}, labels=50) for _ in range(2))
     assert asdict(first.view()) == asdict(second.view())
     assert np.array_equal(first.jury.moments, second.jury.moments)
+
+
+def test_a_contradictory_answer_is_faulty_by_itself_and_less_believed() -> None:
+    view = Stacker().view()
+    found = {"contradictory": 1.0, "length": 0.5}
+    assert view.own_faults(found) == view.weight("contradictory") < 0.0
+    assert view.own_faults({"truncated": 1.0}) == 0.0
+    assert view.evidence(found, 0) < view.evidence({"length": 0.5}, 0)
