@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.errors import Unavailable
 from app.learning import restored
-from app.replay import served_of, to_events
+from app.replay import fold, served_of, to_events
 from app.requests import is_routed
 from app.schemas.evaluation import DECISIONS
 from app.storage import repository, windows
@@ -88,8 +88,11 @@ class Evaluator:
         self._stopping.set()
 
     async def versions(self, in_force: Parameters) -> dict[str, Parameters]:
-        """Return the versions of the policy that have ever been in force, by name."""
+        """Return the versions of the policy that were ever proposed or in force, by name."""
         known = {Parameters().name: Parameters()}
+        for policy in await repository.list_policies(self._engine):
+            proposed = Parameters(**policy.parameters)
+            known[proposed.name] = proposed
         for row in await repository.events_of_kind(self._engine, "policy"):
             logged = Logged(seq=row.seq or 0, kind="policy", ref=row.ref, at=row.at, body=row.body)
             for event in to_events(logged, ""):
@@ -139,6 +142,9 @@ class Evaluator:
                     if logged.kind == "request" and seq >= first:
                         _look(hindsight, state, logged, left_out)
                     _learn(state, logged)
+                    if logged.kind == "freeze" and state.freeze is None:
+                        async for missed in windows.frozen_out(engine, seq):
+                            _learn(state, missed, is_missed=True)
                     if self._stopping.wait(PAUSE_S):
                         raise Unavailable("The service is about to stop; evaluate the policy again when it is back")
             if hindsight.passed_over:
@@ -158,11 +164,10 @@ class Evaluator:
         return self._fresh(), 0
 
 
-def _learn(state: LearnerState, logged: Logged) -> None:
+def _learn(state: LearnerState, logged: Logged, *, is_missed: bool = False) -> None:
     """Fold one event as the service did: one that teaches nothing is passed over."""
     try:
-        for event in to_events(logged, state.features.version):
-            state.apply(event, logged.at)
+        fold(state, logged, is_missed=is_missed)
     except LearnerError as err:
         log.debug("event passed over", seq=logged.seq, kind=logged.kind, reason=str(err))
 
@@ -175,7 +180,8 @@ def _look(hindsight: Hindsight, state: LearnerState, logged: Logged, left_out: C
         left_out[reason or "its features are of another version"] += 1
         return
     row = logged.decision
-    hindsight.see(state.view(), Routed(served, row.arm, row.probabilities, row.lambda_, row.confidence))
+    routed = Routed(served, row.arm, row.probabilities, row.lambda_, row.confidence)
+    hindsight.see(state.view().under(row.policy_version), routed)
 
 
 def why_not(logged: Logged) -> str | None:

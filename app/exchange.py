@@ -90,7 +90,7 @@ class Exchange:
     @property
     def explored_usd(self) -> float:
         """What exploration has added to what the request costs, parts included; comparisons are told of apart."""
-        own = sum(row.cost_usd * (row.explored_share or 0.0) for row in self.rows if row.purpose != "shadow")
+        own = sum(row.cost_usd * (row.explored_share or 0.0) for row in self.rows if row.purpose not in UNASKED)
         return own + sum(part.explored_usd for part in self.parts)
 
     # -- calls ----------------------------------------------------------------------------------------------------

@@ -58,7 +58,9 @@ class Exploring:
     def learned(self, entries: Iterable[Entry]) -> None:
         """Hold nothing any more for events that the published view knows."""
         for entry in entries if self._held else ():
-            self.release(entry.kind or "", entry.ref)
+            # A quiz' answer is told as a comparison is, perhaps of the same inference as one that is under way.
+            if not entry.rows or any(getattr(row, "purpose", None) != "quiz" for row in entry.rows):
+                self.release(entry.kind or "", entry.ref)
 
     def _add(self, event: tuple[str, str], usd: float) -> None:
         if usd > 0.0:

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.exploring import Exploring
-from app.replay import served_of, to_events
+from app.replay import fold, served_of
 from app.storage import repository
 from app.storage.batch import Entry
 from app.storage.repository import Logged
@@ -32,7 +32,6 @@ from learner.policy import View
 from learner.report import report
 from learner.state import LearnerState
 from learner.tuning import Comparison, answered_arms, compared
-from learner.types import Happened, Missed
 
 SLICE = 4
 REMEMBERED = 5_000
@@ -191,8 +190,8 @@ class Learning:
         return self.exploring.reserved_usd(self.view, at)
 
     async def learned(self, seq: int) -> None:
-        """Wait until an event is learned and published, whatever else waits to be."""
-        while self.published < seq:
+        """Wait until an event is learned and published, whatever else waits to be, or nothing ever will be."""
+        while self.published < seq and self.is_running:
             await asyncio.sleep(LEARNED_AGAIN_S)
 
     async def settled(self) -> None:
@@ -231,14 +230,9 @@ class Learning:
         return self._state.features
 
     def _fold(self, logged: Logged, *, is_missed: bool = False) -> None:
-        """Tell the state an event; of what was missed in a freeze, only what has not been in force since it came."""
         raised = self._state.drift.raised
         try:
-            for event in to_events(logged, self._state.features.version):
-                if not is_missed:
-                    self._state.apply(event, logged.at)
-                elif isinstance(event, Happened):
-                    self._state.apply(Missed(event), logged.at)
+            fold(self._state, logged, is_missed=is_missed)
         except LearnerError as err:
             log.warning("event passed over", seq=logged.seq, kind=logged.kind, reason=str(err))
         except Exception:

@@ -11,6 +11,7 @@ once: that event ends the contest the verdict came from.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ from learner.tuning import Candidate
 from learner.types import Parameters, Phase
 
 CONTEST_SHARE = 0.1
+LOOK_AGAIN_S = 1.0
 SHOWN: dict[Verdict, str] = {
     "worse": "shown worse than",
     "not_worse": "shown not worse than",
@@ -92,6 +94,7 @@ class Policies:
             await self._store(self.versions.new(now, "initial", "champion", "in force at first", self._clock()))
         self._learning.on_published = self.watch
         self.watch()
+        self.mirror.soon()
 
     def serving(self) -> dict[str, float]:
         """Return the share of the routed requests by the name of the version that decides them now."""
@@ -164,7 +167,10 @@ class Policies:
         if wanted.version is not None:
             return self.versions.row(wanted.version)
         assert wanted.parameters is not None  # the schema has one of the two
-        parameters = wanted.parameters.over(self._learning.view.parameters)
+        now = self._learning.view.parameters
+        parameters = wanted.parameters.over(now)
+        if parameters == now:
+            raise Conflict(f"These are the parameters of {now.name}, which serves; change one", param="parameters")
         row = self.versions.new(parameters, "operator", "candidate", "proposed by the operator", self._clock())
         await self._store(row)
         return row
@@ -191,7 +197,8 @@ class Policies:
         self._published_seq = self._learning.seq
         self._published.set()
         contest = self._learning.contest
-        if contest is not None and not self._is_heeding and contest.verdict() is not None:
+        is_frozen = self._learning.view.freeze is not None
+        if contest is not None and not is_frozen and not self._is_heeding and contest.verdict() is not None:
             self._is_heeding = True
             self._keep(self._heed())
 
@@ -288,9 +295,10 @@ class Policies:
         seq = await self._journal.append(Entry("policy", name_of(champion), self._clock(), body, rows))
         self.versions.keep(*rows)
         # Not until everything is learned: under steady traffic that may take for ever.
-        while self._published_seq < (seq or 0):
+        while self._published_seq < (seq or 0) and self._learning.is_running:
             self._published.clear()
-            await self._published.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._published.wait(), LOOK_AGAIN_S)
 
     async def _store(self, *rows: PolicyRow) -> None:
         await self._journal.append(Entry(None, name_of(rows[0]), self._clock(), {}, rows))

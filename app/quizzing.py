@@ -17,7 +17,7 @@ from app.sample import MOST_S, Sample
 from app.storage.batch import Entry
 from app.storage.tables import CallRow
 from learner.arrivals import Arrival
-from learner.exploration import CAUTION
+from learner.exploration import CAUTION, MARGIN
 from learner.features import components_of
 from learner.policy import View
 from learner.pool import refusal, serving
@@ -27,7 +27,7 @@ from learner.types import Context, FloatArray
 
 MOST_AT_ONCE = 4
 CHOOSE_EVERY = 8
-SLICE = 8
+SLICE = 1
 # The question whose price is held back, by the name under which it is.
 NEXT = "next"
 # The upstream refused the request, so it is up.
@@ -96,7 +96,7 @@ class Quizzing:
         """Ask the questions that the allowance pays for, and hold back the price of the one whose turn it is."""
         self._hold(0.0)
         view = self.background.learning.view
-        if not view.arrivals or self._is_closed:
+        if not view.arrivals or self._is_closed or view.freeze is not None:
             return
         quizzes = self._open(view)
         for quiz in quizzes:
@@ -156,6 +156,8 @@ class Quizzing:
     def waits_for(self, arm: str) -> str:
         """Say what a quiz that is not over is doing."""
         quiz = self._quizzes.get(arm)
+        if self.background.learning.view.freeze is not None:
+            return "learning is frozen"
         if quiz is None or (not quiz.queue and not quiz.reserved_usd):
             return "it waits for requests whose answers can be compared"
         return "it is asked just now" if quiz.reserved_usd else "it waits until the exploration allowance pays for it"
@@ -173,7 +175,9 @@ class Quizzing:
         try:
             questions = await self._questions(quiz)
             asked = list(quiz.asked.values())
-            quiz.queue = pick(questions, asked=asked, most=MOST_AT_ONCE, budget_usd=self.caps.max_usd_per_day)
+            # A dearer question could never be paid for.
+            budget_usd = MARGIN / CAUTION * self.caps.max_usd_per_day
+            quiz.queue = pick(questions, asked=asked, most=MOST_AT_ONCE, budget_usd=budget_usd)
         finally:
             quiz.is_choosing = False
         if quiz.queue:
@@ -206,7 +210,8 @@ class Quizzing:
             return False
         limits = replace(exchange.limits, unavailable=self.background.pool.unavailable())
         index = view.index(arm)
-        return refusal(view.arms[index], limits) is None and index in serving(view.arms, limits)
+        is_allowed = refusal(view.arms[index], limits) is None and index in serving(view.arms, limits)
+        return is_allowed and view.freeze is None
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

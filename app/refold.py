@@ -14,12 +14,13 @@ from rich.progress import Progress
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.client import out
-from app.replay import to_events
+from app.replay import fold
 from app.service import open_embedding, start_state
 from app.settings import Environment, Settings
 from app.storage import repository, windows
 from app.storage.engine import database_url, hold, open_engine
 from app.storage.migrate import migrate
+from app.storage.repository import Logged
 from app.storage.tables import SnapshotRow
 from learner import snapshot
 from learner.errors import LearnerError
@@ -58,11 +59,10 @@ async def _fold(engine: AsyncEngine, state: LearnerState) -> dict[str, Any]:
             for logged in events:
                 seq = logged.seq
                 kinds[logged.kind] += 1
-                try:
-                    for event in to_events(logged, state.features.version):
-                        state.apply(event, logged.at)
-                except LearnerError:
-                    passed_over += 1
+                passed_over += not _is_folded(state, logged)
+                if logged.kind == "freeze" and state.freeze is None:
+                    async for missed in windows.frozen_out(engine, seq):
+                        _is_folded(state, missed, is_missed=True)
                 if seq in stored:
                     compared[seq] = comparison(state, stored[seq])
             progress.update(bar, completed=seq)
@@ -72,6 +72,14 @@ async def _fold(engine: AsyncEngine, state: LearnerState) -> dict[str, Any]:
         "state": snapshot.checksum(snapshot.dump(state)), "snapshots": compared,
         "differs": "differs" in compared.values(),
     }  # fmt: skip
+
+
+def _is_folded(state: LearnerState, logged: Logged, *, is_missed: bool = False) -> bool:
+    try:
+        fold(state, logged, is_missed=is_missed)
+    except LearnerError:
+        return False
+    return True
 
 
 def comparison(state: LearnerState, stored: SnapshotRow) -> str:

@@ -14,13 +14,16 @@ from app.schemas.pool import ModelEntry
 from app.storage.repository import Logged
 from app.storage.tables import CallRow, DecisionRow, FeedbackRow
 from learner.pool import Arm, ArmState
+from learner.state import LearnerState
 from learner.types import (
     Call,
     Context,
     Demonstrated,
     Event,
     Frozen,
+    Happened,
     JudgeScore,
+    Missed,
     Objective,
     ObjectiveChanged,
     Parameters,
@@ -44,6 +47,19 @@ def to_events(logged: Logged, feature_version: str) -> list[Event]:
     told = (logged, *(_told_again(logged, feedback) for feedback in logged.early))
     events = (_event(each, feature_version) for each in told)
     return [event for event in events if event is not None]
+
+
+def fold(state: LearnerState, logged: Logged, *, is_missed: bool = False) -> None:
+    """Tell the state a logged event; of what was missed in a freeze, only what has not been in force since it came.
+
+    Raises:
+        LearnerError: the event names what the pool never had.
+    """
+    for event in to_events(logged, state.features.version):
+        if not is_missed:
+            state.apply(event, logged.at)
+        elif isinstance(event, Happened):
+            state.apply(Missed(event), logged.at)
 
 
 def _told_again(logged: Logged, feedback: FeedbackRow) -> Logged:
@@ -131,8 +147,13 @@ def served_of(logged: Logged, feature_version: str) -> Served | None:
         account=decision.key_id,
         query_seal=decision.query_seal,
         confidence=decision.confidence,
-        policy=decision.policy_version if decision.stage != "pinned" and decision.control is None else None,
+        policy=decision.policy_version if _is_policys(decision) else None,
     )
+
+
+def _is_policys(decision: DecisionRow) -> bool:
+    """Tell whether a version of the policy has a request's outcome to answer for."""
+    return decision.stage != "pinned" and decision.control is None and decision.status != "cancelled"
 
 
 def _rated_or_demonstrated(logged: Logged, feature_version: str) -> Rated | Demonstrated | None:

@@ -3,10 +3,11 @@
 This is the only module that wires the rooms together; each of them takes what it needs as plain arguments.
 """
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,9 @@ from learner.features import Features
 from learner.promise import Caps
 from learner.seeds import SEEDS
 from learner.state import LearnerState
+
+# Beyond the longest upstream call, what is under way at the end has so long to be stored.
+DRAIN_MORE_S = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -243,7 +247,10 @@ async def _stop(service: Service) -> None:
     service.evaluator.stop()
     service.router.quizzing.close()
     await service.policies.mirror.stop()
-    await service.background.drain()
+    # Every call is to be accounted, however late its answer; but what waits for something else must not hold the stop.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(service.settings.timeouts.upstream_s + DRAIN_MORE_S):
+            await service.background.drain()
     await service.journal.close()
     await service.learning.stop()
     await service.alerts.stop()

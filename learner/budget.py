@@ -16,6 +16,8 @@ from learner.types import Objective
 STEP = 0.02
 LAMBDA_MIN, LAMBDA_MAX = 1e-2, 1e7
 MAX_RATIO = 100.0
+# In nats.
+LARGEST_MOVE = 50.0
 HORIZON = 100.0
 
 
@@ -77,7 +79,9 @@ class Controller:
         debt = self.spent_usd / budget - self.requests
         # Not cut where one answer costs many budgets: a cut ratio would settle at a multiple of the budget.
         ratio = min(spent_usd / budget, MAX_RATIO) - requests
-        self.lambda_ = clip_lambda(self.lambda_ * math.exp(STEP * (ratio + requests * debt / HORIZON)))
+        # One answer may cost millions of budgets, where a price is wrong: λ is at its end long before.
+        move = min(STEP * (ratio + requests * debt / HORIZON), LARGEST_MOVE)
+        self.lambda_ = clip_lambda(self.lambda_ * math.exp(move))
 
 
 def clip_lambda(value: float) -> float:

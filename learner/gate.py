@@ -76,6 +76,7 @@ class Contest:
         challenger: The parameters of the other one.
         share: Probability with which a request is drawn for the challenger, in (0, 1).
         phase: Which of the two is the newer one: in a canary the challenger, in a hold-back the champion.
+        since_s: When it began, in unix seconds: requests from before were drawn for others, or otherwise.
         warmed: Requests seen while warming up.
         usual: Their mean reward; rewards are held against it.
         sum: Σ of the gains of single requests, see `_gain`.
@@ -87,6 +88,7 @@ class Contest:
     challenger: Parameters
     share: float
     phase: Phase
+    since_s: float
     warmed: int = 0
     usual: float = 0.0
     sum: float = 0.0
@@ -95,16 +97,17 @@ class Contest:
     challengers: Earned = field(default_factory=Earned)
     counted: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
-    def serve(self, event: Served, lesson: Lesson, *, lambda_: float, usd: float) -> None:
+    def serve(self, event: Served, lesson: Lesson, *, at_s: float, lambda_: float, usd: float) -> None:
         """Count a request that one of the two has decided.
 
         Args:
             event: The request.
             lesson: What is believed of its answer.
+            at_s: When it came, in unix seconds.
             lambda_: Its price of money, quality per USD.
             usd: What it has cost.
         """
-        if not event.is_request or event.policy not in (self.champion, self.challenger.name):
+        if not event.is_request or at_s < self.since_s or event.policy not in (self.champion, self.challenger.name):
             return
         quality = lesson.seen if event.answered_step is not None else 0.0
         if quality is None:
@@ -195,11 +198,11 @@ class Contest:
         }
 
 
-def contest_of(event: ParametersChanged) -> Contest | None:
-    """Return the contest that a change of the policy begins, None where it names no challenger."""
+def contest_of(event: ParametersChanged, at_s: float) -> Contest | None:
+    """Return the contest that a change of the policy begins at a time, None where it names no challenger."""
     if event.challenger is None:
         return None
-    return Contest(event.parameters.name, event.challenger, event.share, event.phase)
+    return Contest(event.parameters.name, event.challenger, event.share, event.phase, at_s)
 
 
 def told_quality(lesson: Lesson, rates: Rates) -> float | None:

@@ -143,7 +143,7 @@ class LearnerState:
             case ObjectiveChanged(objective, account):
                 self._set_objective(objective, account)
             case ParametersChanged():
-                self.parameters, self.contest = event.parameters, contest_of(event)
+                self.parameters, self.contest = event.parameters, contest_of(event, at_s)
             case _:
                 self._take(event, at_s)
         self._view = None
@@ -222,8 +222,11 @@ class LearnerState:
                 self._count(served)
         if self.freeze is None:
             self._learn_of(event, at_s)
-        if isinstance(served, Served) and self.arrivals.follow(served, self.requests, self.shares, self.arms):
-            self._look_around()
+        if isinstance(served, Served):
+            is_over = self.arrivals.follow(served, self.requests, self.shares, self.arms)
+            is_due = served.is_request and self.requests % LOOK_AROUND_EVERY == 0
+            if (is_over or is_due) and self.freeze is None:
+                self._look_around()
 
     def _pay(self, event: Served, at_s: float) -> None:
         self._check(event.calls)
@@ -253,7 +256,8 @@ class LearnerState:
         self._see(event)
         if self.contest is not None and event.is_first:
             usd, lambda_ = sum(call.cost_usd for call in event.calls), self.accounts.of(event.account).lambda_
-            self.contest.serve(event, self.lessons.of(event.inference_id), lambda_=lambda_, usd=usd)
+            lesson, at_s = self.lessons.of(event.inference_id), self.drift.at_s
+            self.contest.serve(event, lesson, at_s=at_s, lambda_=lambda_, usd=usd)
         foreseen = self.cost.view()
         for call in (event.calls[i] for i in event.fresh):
             if call.outcome == "ok" and call.purpose in ANSWERING:
@@ -375,11 +379,9 @@ class LearnerState:
             self.shares[self._positions[call.arm]] += 0.01
 
     def _grow(self, event: Served) -> None:
-        """Keep categories, states and what is worth exploring in step with the traffic."""
+        """Keep the categories in step with the traffic."""
         self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
         self._make_room(len(self.taxonomy.names))
-        if self.requests % LOOK_AROUND_EVERY == 0:
-            self._look_around()
 
     def _look_around(self) -> None:
         """Bring the arms' states, and what is worth exploring, up to date with the evidence."""

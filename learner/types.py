@@ -195,7 +195,7 @@ class Served:
 
     `query_seal` is a keyed hash of what the query hangs on; `confidence` the probability that the answer is good, as it
     was stated with the answer, None where none was. `policy` names the version that decided, None where the client or
-    a control did.
+    a control did, or the client went away.
     """
 
     inference_id: str

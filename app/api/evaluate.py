@@ -38,12 +38,13 @@ async def candidate_of(wanted: EvaluationRequest, in_force: Parameters, service:
         NotFound: there never was such a version.
     """
     if wanted.parameters is not None:
-        return replace(in_force, version=in_force.version + 1, **wanted.parameters.model_dump(exclude_none=True))
-    versions = await service.evaluator.versions(in_force)
-    if wanted.version not in versions:
+        return replace(wanted.parameters.over(in_force), version=in_force.version + 1)
+    versions, name = await service.evaluator.versions(in_force), wanted.version or ""
+    found = versions.get(name) or versions.get(f"headrace@{name}")
+    if found is None:
         known = ", ".join(versions)
-        raise NotFound(f"There is no version {wanted.version!r} of the policy; there are {known}", param="version")
-    return versions[wanted.version]
+        raise NotFound(f"There is no version {name!r} of the policy; there are {known}", param="version")
+    return found
 
 
 def told(found: Evaluation) -> dict[str, Any]:

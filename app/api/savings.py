@@ -13,6 +13,7 @@ from app.storage.savings import Period
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 USUAL = timedelta(days=30)
+FIRST_YEAR, LAST_YEAR = 1971, 9998
 
 
 @router.get("/savings")
@@ -26,6 +27,10 @@ async def show_savings(
         since: ISO 8601, or seconds since 1970; thirty days before `until` where none is given. UTC without a zone.
         until: The same; now where none is given.
     """
+    for name, time in (("since", since), ("until", until)):
+        if time is not None and not FIRST_YEAR <= time.year <= LAST_YEAR:
+            wanted = f"send a time of the years {FIRST_YEAR} to {LAST_YEAR}"
+            raise Unprocessable(f"{name} is {time.isoformat()}; {wanted}", param=name)
     now = datetime.fromtimestamp(service.router.clock(), UTC)
     end = in_utc(until or now)
     start = in_utc(since or end - USUAL)

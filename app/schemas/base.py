@@ -28,13 +28,13 @@ def _without_nul(text: str) -> str:
     return text
 
 
-_NoNul = AfterValidator(_without_nul)
+NoNul = AfterValidator(_without_nul)
 
-Name = Annotated[str, Field(min_length=1, max_length=200), _NoNul]
+Name = Annotated[str, Field(min_length=1, max_length=200), NoNul]
 """A short text that names something."""
 
 Tags = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64), _NoNul], Annotated[str, Field(max_length=512), _NoNul]],
+    dict[Annotated[str, Field(min_length=1, max_length=64), NoNul], Annotated[str, Field(max_length=512), NoNul]],
     Field(max_length=16),
 ]
 """Labels of a request or a feedback; the bounds are those of OpenAI's `metadata`."""

@@ -5,32 +5,20 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from app.problems import located
-from app.schemas.base import Many, Name, Strict, UnitInterval
+from app.schemas.base import Many, Name, Strict
+from app.schemas.policies import PolicyParameters
 from learner import robust
 
 DECISIONS, MOST_DECISIONS = 5_000, 10_000
 
 
-class ParametersChange(Strict):
-    """Parameters of a candidate; what is left out is as in the policy in force."""
-
-    depth: Annotated[int, Field(ge=1, le=4)] | None = None
-    """Most models asked for one request."""
-    margin: UnitInterval | None = None
-    """Quality that one more call must gain beyond its price."""
-    sharpness: Annotated[float, Field(ge=0, le=2)] | None = None
-    """How far to believe what sets one query apart from a model's mean: 1 as learned, 0 the mean alone."""
-    shadow_arms: Annotated[int, Field(ge=0, le=8)] | None = None
-    """Most models of one background comparison; of no consequence to what a request gets."""
-
-
 class EvaluationRequest(Strict):
     """A policy to value on the log, and the part of it that counts."""
 
-    parameters: ParametersChange | None = None
+    parameters: PolicyParameters | None = None
     """The candidate, as it differs from the policy in force."""
     version: Name | None = None
-    """In place of `parameters`: a version of the policy, such as `headrace@2`."""
+    """In place of `parameters`: a version of the policy, such as `headrace@2` or `2`."""
     since: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Requests from then on, in seconds since 1970."""
     limit: Annotated[int, Field(ge=1, le=MOST_DECISIONS)] = DECISIONS

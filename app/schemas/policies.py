@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.schemas.base import Many, Strict, UnitInterval
+from app.schemas.base import Many, NoNul, Strict, UnitInterval
 from learner.types import Parameters
 
-Reason = Annotated[str, Field(min_length=1, max_length=500)]
+Reason = Annotated[str, Field(min_length=1, max_length=500), NoNul]
 PolicyVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 

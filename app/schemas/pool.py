@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import Many, NonNegativeUsd, Strict, UnitInterval
+from app.schemas.base import Many, Strict, UnitInterval
 
 _VISIBLE = re.compile(r"[!-~]{1,200}")
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
@@ -49,7 +49,9 @@ def _checked_variable_name(value: str) -> str:
 ModelId = Annotated[str, AfterValidator(_checked_id)]
 """The name of a model in requests, responses and headers; not `auto` and not `auto:…`."""
 
-ContextTokens = Annotated[int, Field(gt=0)]
+ContextTokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
+# A dollar a token: what is above was meant per million.
+UsdPerMtok = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 Capability = Literal["tools", "json", "vision", "logprobs"]
 
@@ -57,9 +59,9 @@ Capability = Literal["tools", "json", "vision", "logprobs"]
 class Price(Strict):
     """What an upstream bills; an explicit 0 is a price, a missing one is not."""
 
-    input_usd_per_mtok: NonNegativeUsd
+    input_usd_per_mtok: UsdPerMtok
     """USD per million input tokens."""
-    output_usd_per_mtok: NonNegativeUsd
+    output_usd_per_mtok: UsdPerMtok
     """USD per million output tokens."""
 
 

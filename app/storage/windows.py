@@ -1,10 +1,16 @@
 """Where to begin when a part of the log is folded again: the window's first event, and the snapshots before it."""
 
+from collections.abc import AsyncIterator
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.storage import repository
+from app.storage.repository import Logged
 from app.storage.tables import EventRow, SnapshotRow
+
+CHUNK = 200
 
 
 async def snapshots(engine: AsyncEngine) -> list[SnapshotRow]:
@@ -29,3 +35,14 @@ async def first_request(engine: AsyncEngine, since: float | None, limit: int) ->
     async with AsyncSession(engine) as session:
         first: int | None = (await session.exec(select(func.min(newest.c.seq)))).one()
         return first
+
+
+async def frozen_out(engine: AsyncEngine, until: int) -> AsyncIterator[Logged]:
+    """Yield what happened in the freeze that event `until` has ended, in order."""
+    began = await repository.freeze_before(engine, until)
+    at = until if began is None else began
+    while at < until - 1:
+        for event in await repository.events_after(engine, at, CHUNK):
+            at = event.seq
+            if at < until:
+                yield event

@@ -165,7 +165,7 @@ async def test_a_gate_reads_the_lower_end_of_the_gain(house: House) -> None:
 
 MALFORMED: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({}, "parameters", "is missing; send parameters, or version"),
-    ({"parameters": {"depth": 9}}, "parameters.depth", "9 should be less than or equal to 4"),
+    ({"parameters": {"depth": 9}}, "parameters.depth", "9 should be less than or equal to 5"),
     ({"parameters": {"deep": 2}}, "parameters.deep", "is unknown"),
     ({"parameters": {"margin": "0.1"}}, "parameters.margin", "should be a number"),
     ({"parameters": {}, "version": "headrace@1"}, "version", "cannot stand beside parameters"),

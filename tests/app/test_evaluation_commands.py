@@ -88,7 +88,10 @@ def damage(data_dir: Path) -> None:
 
 async def test_the_log_folds_to_what_the_snapshot_says_until_somebody_changes_it(data_dir: Path, config: Path) -> None:
     async with running(data_dir, settings_of()) as house:
+        await house.client.post("/v1/admin/policies/freeze")
         await live(house)
+        await house.client.post("/v1/admin/policies/unfreeze")
+        await house.quiet()
         seq = house.service.learning.seq
     told = await asyncio.to_thread(run, "replay", "--config", config, "--json")
     assert told.exit_code == 0, told.stderr

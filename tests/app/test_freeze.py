@@ -216,7 +216,30 @@ async def test_an_event_that_cannot_be_learned_is_said(house: House, monkeypatch
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(learning, "to_events", broken)
+    monkeypatch.setattr(learning, "fold", broken)
     await house.ask()
     await house.quiet()
     assert await said(house) == ("on", "events_failed")
+
+
+async def test_evaluation_knows_what_was_learned_of_a_freeze(house: House) -> None:
+    await rated(house, 6)
+    await policy(house, "freeze")
+    await rated(house, 6, first=6)
+    await policy(house, "unfreeze")
+    await house.quiet()
+    await rated(house, 6, first=12)
+    found = (await house.client.post("/v1/admin/policies/evaluate", json={"parameters": {}})).json()
+    # Twelve answers were rated outside of the freeze; one that the channel does not believe counts for nothing.
+    assert found["labels"] > 12
+
+
+async def test_frozen_no_model_that_arrives_is_asked(open_house: Callable[..., Any]) -> None:
+    house = await open_house(SETTINGS)
+    await rated(house, 12)
+    await policy(house, "freeze")
+    entry = {"id": "new", "provider": "openai", "base_url": "http://upstream.test/v1",
+             "upstream_model": "new", "price": {"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.4}}  # fmt: skip
+    assert (await house.client.post("/v1/admin/models", json=entry)).status_code == 201
+    await rated(house, 12, first=12)
+    assert house.select("SELECT 1 FROM calls WHERE purpose = 'quiz'") == []

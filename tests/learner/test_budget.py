@@ -155,3 +155,10 @@ def test_a_fixed_price_of_money_stays(kind: str, value: float | None, lambda_: f
     fixed = controller(kind, value)
     fixed.settle(spent_usd=1.0, quality=0.0)
     assert fixed.lambda_ == lambda_
+
+
+def test_an_answer_that_costs_millions_of_budgets_moves_the_price_to_its_end_and_no_further() -> None:
+    controller = Controller.of(Objective("budget", 1e-6), scale_usd=1e-3)
+    controller.settle(spent_usd=1e6, quality=0.5)
+    controller.settle(spent_usd=1e-7, quality=0.5)
+    assert controller.lambda_ == LAMBDA_MAX

@@ -38,7 +38,7 @@ CHAMPION, CHALLENGER = Parameters(version=3), Parameters(version=4, depth=2)
 
 
 def contest(share: float = 0.5, phase: Phase = "canary") -> Contest:
-    found = contest_of(ParametersChanged(CHAMPION, CHALLENGER, share, phase))
+    found = contest_of(ParametersChanged(CHAMPION, CHALLENGER, share, phase), 0.0)
     assert found is not None
     return found
 
@@ -48,7 +48,7 @@ def request(policy: str | None, name: str = "q1") -> Served:
 
 
 def serve(one: Contest, policy: str, quality: float, name: str = "q1", price: float = 0.0) -> None:
-    one.serve(request(policy, name), Lesson(seen=quality), lambda_=1.0, usd=price)
+    one.serve(request(policy, name), Lesson(seen=quality), at_s=0.0, lambda_=1.0, usd=price)
 
 
 def fought(rng: np.random.Generator, one: Contest, n: int, champion: Draw, challenger: Draw) -> Verdict | None:
@@ -181,15 +181,15 @@ def test_only_requests_that_were_drawn_for_one_of_the_two_count() -> None:
     one = warm()
     part = replace(request(CHAMPION.name), is_request=False)
     for event in (request(None), request("headrace@99"), part):
-        one.serve(event, Lesson(seen=0.5), lambda_=1.0, usd=0.0)
+        one.serve(event, Lesson(seen=0.5), at_s=0.0, lambda_=1.0, usd=0.0)
     assert one.requests == 0
-    one.serve(request(CHAMPION.name), Lesson(seen=None), lambda_=1.0, usd=0.0)
+    one.serve(request(CHAMPION.name), Lesson(seen=None), at_s=0.0, lambda_=1.0, usd=0.0)
     assert one.requests == 0, "an answer made of several is nobody's own"
 
 
 def test_a_request_that_nobody_answered_earns_nothing_and_costs_what_it_cost() -> None:
     one = warm()
-    one.serve(replace(request(CHALLENGER.name), answered_step=None), Lesson(), lambda_=100.0, usd=0.001)
+    one.serve(replace(request(CHALLENGER.name), answered_step=None), Lesson(), at_s=0.0, lambda_=100.0, usd=0.001)
     assert one.challengers.mean == pytest.approx(-0.1)
 
 
@@ -206,7 +206,7 @@ def test_a_rating_stands_in_place_of_what_was_believed(
     policy = (CHAMPION if is_champion else CHALLENGER).name
     lesson, event = Lesson(seen=seen), request(policy)
     rated, told = warm(), warm()
-    rated.serve(event, lesson, lambda_=1.0, usd=0.1)
+    rated.serve(event, lesson, at_s=0.0, lambda_=1.0, usd=0.1)
     lesson.weights[False] = weight
     lesson.ratings["rating", False] = _rating(rating)
     rated.hear(event, lesson, Rates())
@@ -298,3 +298,11 @@ def test_another_change_of_the_policy_ends_the_contest() -> None:
     assert learner.contest is None
     assert learner.view().challenger is None
     assert learner.view().parameters == CHALLENGER
+
+
+def test_a_request_from_before_the_contest_was_drawn_otherwise_and_does_not_count() -> None:
+    found = contest_of(ParametersChanged(CHAMPION, CHALLENGER, 0.1, "canary"), 100.0)
+    assert found is not None
+    for at_s, counted in ((99.0, 0), (100.0, 1)):
+        found.serve(request(CHAMPION.name, f"at {at_s}"), Lesson(seen=0.5), at_s=at_s, lambda_=1.0, usd=0.0)
+        assert found.warmed == counted

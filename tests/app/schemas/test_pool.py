@@ -57,13 +57,13 @@ def test_an_explicit_price_of_0_is_allowed() -> None:
     assert entry(price={"input_usd_per_mtok": 0, "output_usd_per_mtok": 0}).price.input_usd_per_mtok == 0
 
 
-@pytest.mark.parametrize("usd", [-0.01, float("inf"), float("nan"), True, "1", None])
-def test_a_price_is_a_finite_number_from_0_up(usd: object) -> None:
+@pytest.mark.parametrize("usd", [-0.01, 1e6 + 1, float("inf"), float("nan"), True, "1", None])
+def test_a_price_is_a_number_from_0_to_a_dollar_a_token(usd: object) -> None:
     assert places(ENTRY | {"price": PRICE | {"output_usd_per_mtok": usd}}) == [("price", "output_usd_per_mtok")]
 
 
-@given(st.floats(min_value=0, allow_infinity=False), st.floats(min_value=0, allow_infinity=False))
-def test_every_finite_price_from_0_up_is_kept(input_usd: float, output_usd: float) -> None:
+@given(st.floats(0.0, 1e6), st.floats(0.0, 1e6))
+def test_every_such_price_is_kept(input_usd: float, output_usd: float) -> None:
     price = Price(input_usd_per_mtok=input_usd, output_usd_per_mtok=output_usd)
     assert (price.input_usd_per_mtok, price.output_usd_per_mtok) == (input_usd, output_usd)
 
