@@ -12,8 +12,14 @@ from learner.onboarding import next_states
 from learner.pool import SERVING, Arm
 from learner.types import FloatArray
 
+OFTEN, SELDOM, SETTLED = 50, 250, 1_000
 USELESS_UPSIDE = 1e-9
 UNUSED_SHARE = 0.01
+
+
+def is_due(request: int) -> bool:
+    """Tell whether to look around after this request: often at first, seldom once beliefs have settled."""
+    return request % (OFTEN if request <= SETTLED else SELDOM) == 0
 
 
 def looked_around(

@@ -27,7 +27,7 @@ from learner.gate import Contest, contest_of
 from learner.joint import Joint
 from learner.labels import RatedLabels
 from learner.lessons import Lesson, Lessons
-from learner.outlook import looked_around
+from learner.outlook import is_due, looked_around
 from learner.policy import View
 from learner.pool import SERVING, Arm, serving
 from learner.pricing import Curve, follow, started
@@ -64,7 +64,6 @@ from learner.types import (
 
 DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
-LOOK_AROUND_EVERY = 50
 UNKNOWN_UPSIDE = 0.05
 ENOUGH_FOR_CURVE = 200
 
@@ -224,8 +223,7 @@ class LearnerState:
             self._learn_of(event, at_s)
         if isinstance(served, Served):
             is_over = self.arrivals.follow(served, self.requests, self.shares, self.arms)
-            is_due = served.is_request and self.requests % LOOK_AROUND_EVERY == 0
-            if (is_over or is_due) and self.freeze is None:
+            if (is_over or (served.is_request and is_due(self.requests))) and self.freeze is None:
                 self._look_around()
 
     def _pay(self, event: Served, at_s: float) -> None:
