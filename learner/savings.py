@@ -211,7 +211,8 @@ def _reason(auto: Group, control: Group) -> str:
     telling = min(control.cost_usd.degrees, auto.cost_usd.degrees)
     # Sums of equal weights differ from their number by rounding.
     if telling < LEAST_REQUESTS - 1e-6:
-        as_much = "" if telling > n - 1 else f", which tell as much as {telling:.0f} drawn with equal chances"
+        is_told_apart = n >= LEAST_REQUESTS or telling <= n - 1
+        as_much = f", which tell as much as {telling:.1f} drawn with equal chances" if is_told_apart else ""
         return f"the control answered {n} requests{as_much}: from {LEAST_REQUESTS} on an interval says something"
     rated = min(control.rated, auto.rated)
     if rated < LEAST_RATED:

@@ -245,7 +245,7 @@ function showModels({ learner, models }) {
     ["Cost per 1,000 calls", ({ cost_usd }) => (isNumber(cost_usd) ? perThousand(cost_usd) : null), "number"],
     ["Latency", ({ latency_s }) => (isNumber(latency_s) ? `${decimal(latency_s, 2)} s` : null), "number"],
     ["Observations", ({ observations }) => (isNumber(observations) ? whole(observations) : null), "number"],
-    ["Remarks", why],
+    ["Remarks", why, "remark"],
   ], rows));
 }
 
@@ -305,6 +305,7 @@ function showPolicy({ learner, policies }) {
   const rows = list(policies?.data).slice(-10).reverse();
   const inForce = learner?.policy;
   const registry = policies?.registry;
+  const gain = isNumber(policies?.contest?.gain?.mean) ? policies.contest.gain : null;
   show(
     "policy",
     el("p", {}, "In force: ", el("code", {}, inForce ?? NONE)),
@@ -313,7 +314,9 @@ function showPolicy({ learner, policies }) {
       ["State", (row) => row.state ?? ((row.name ?? row.version) === inForce ? "in force" : null)],
       ["Share", (row) => (isNumber(row.share) ? percent(row.share) : null), "number"],
       ["Parameters", (row) => (row.parameters ? plain(row.parameters) : null)],
+      ["Why", (row) => row.reason ?? null],
     ], rows) : null,
+    gain ? el("p", {}, `The newer version gains ${decimal(gain.mean, 3)} in utility (${decimal(gain.low, 3)} to ${decimal(gain.high, 3)}) on ${whole(policies.contest.requests)} requests.`) : null,
     registry ? el("p", { class: "quiet" }, "Registry: ", plain(registry)) : null,
   );
 }
@@ -325,8 +328,13 @@ function showJobs({ jobs }) {
     ["Job", (job) => job.name],
     ["Every", ({ every_s }) => (isNumber(every_s) ? span(every_s) : null), "number"],
     ["Last run", ({ last }) => (last ? time(last.ran_at) : "not yet")],
-    ["Result", ({ last }) => (last?.result?.error ? el("span", { class: "bad" }, String(last.result.error)) : last ? "done" : null)],
+    ["Result", ({ last }) => (last ? outcome(last.result) : null)],
   ], rows));
+}
+
+function outcome(result) {
+  const trouble = result?.error ?? (result?.state === "down" ? result.reason ?? "down" : null);
+  return trouble ? el("span", { class: "bad" }, String(trouble)) : "done";
 }
 
 function span(seconds) {
