@@ -252,12 +252,13 @@ class Quality:
 
         What is taken away is as good as the mean: so an arm that was bad stays bad until its answers say otherwise.
         """
-        count = self.count[index]
+        count, total = self.count[index], self.total[index]
         seen = float(count.sum())
         kept = min(1.0, most / max(seen, most))
         if kept < 1.0:
-            mean = float(self.view().means[index])
-            self.total[index] -= (1.0 - kept) * mean * count
+            # What the prior would move the mean by, now that less stands against it.
+            gap = float(total.sum()) - float(self.view().means[index]) * seen
+            self.total[index] = kept * total + (1.0 - kept) * gap / seen * count
             self.count[index] = kept * count
             self.ridges[index].discount(kept)
             self._changed.add(index)

@@ -22,7 +22,7 @@ from learner.types import FloatArray, JudgeScore
 PRIOR_MEANS: Mapping[str, float] = {
     "bias": 0.0, "prior": 1.0, "empty": -4.0, "truncated": -1.5, "refusal": -1.5, "repetition": -1.5,
     "json_invalid": -3.0, "code_invalid": -2.0, "length": 0.0, "logprob": 0.5,
-    "likeness": 0.3, "unstated": -2.5, "contradictory": -1.5, "reference": 2.5,
+    "likeness": 0.3, "unstated": -2.5, "contradictory": -0.5, "reference": 2.5,
     "schema_invalid": -3.0, "tool_unknown": -4.0, "arguments_invalid": -3.0, "relevance": 0.1, "logprob_least": 0.1,
 }  # fmt: skip
 JUDGE, HEARD = "judge:", "heard:"

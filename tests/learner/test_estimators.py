@@ -179,3 +179,10 @@ def test_sigmoid_stays_within_its_range_and_logit_undoes_it(x: float) -> None:
     assert 0.0 <= sigmoid(x) <= 1.0
     assert sigmoid(x) + sigmoid(-x) == pytest.approx(1.0)
     assert logit(sigmoid(x)) == pytest.approx(min(max(x, logit(0.001)), logit(0.999)), abs=1e-6)
+
+
+def test_forgetting_keeps_the_covariance_symmetric() -> None:
+    ridge, rng = DiscountedRidge(prior_precision=20.0, gamma=0.997), np.random.default_rng(5)
+    for _ in range(2_000):
+        ridge.update(rng.normal(size=8), rng.random())
+    assert np.array_equal(ridge.covariance, ridge.covariance.T)

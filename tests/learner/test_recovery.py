@@ -125,3 +125,14 @@ def test_a_quota_never_spends_more_than_the_allowance() -> None:
     assert view.upsides[0] > 0.0
     rng = np.random.default_rng(2)
     assert all(view.shadows(context(text), Limits(), ["large"], rng) == [] for text in TEXTS)
+
+
+def test_ageing_keeps_the_mean_and_how_categories_differ() -> None:
+    learner = state()
+    for i in range(60):
+        learner.apply(thumb(served(called("small"), name=f"q{i}"), up=i % 4 != 0), NOON_S)
+    before = learner.quality.total[0].copy(), float(learner.quality.view().means[0])
+    learner.quality.age(0, 4.0)
+    assert learner.quality.view().means[0] == pytest.approx(before[1], abs=0.02)
+    assert (learner.quality.total[0] >= -1.0).all()
+    assert (learner.quality.total[0] <= before[0] + 1.0).all()
