@@ -62,12 +62,6 @@ class Evaluation:
     last_seq: int
     events: int
 
-    @property
-    def gain_low(self) -> float:
-        """Lower end of the 95 % interval of the gain in utility; minus infinity where that is not to be trusted."""
-        told = self.assessment
-        return told.gains["dr"]["utility"].low if told.trusted.get("dr") else -float("inf")
-
 
 class Evaluator:
     """Values policies on the log.
