@@ -191,26 +191,40 @@ def next_values(
     return plan(answers.after, prospects.joint, quality, price, depth=depth)
 
 
-def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) -> FloatArray:
-    """Return what it would be worth to learn that an arm is better than believed, in utility per request, shape (m,).
+def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Return what the best plan would gain if an arm were better than believed, and what knowing that would, (m,) each.
 
-    The value of the best plan with the arm's quality raised by `OPTIMISM` standard deviations, less its value as things
-    are believed: 0 for arms that no plan would use even then, which are not worth another observation.
+    The first is the value of the best plan with the arm's quality raised by `OPTIMISM` standard deviations, less its
+    value as things are believed, in utility per request: 0 for arms that no plan would use even then. The second is the
+    expected value of perfect information (Howard, IEEE Transactions on Systems Science and Cybernetics 2 (1966) 22)
+    where the arm is so much better or worse: what is linear in its quality cancels, and what is left is that the plan
+    would be another one.
 
     Args:
         prospects: What is believed of a typical query.
         uncertainty: Standard deviation of each arm's mean quality, shape (m,).
         kept: Arms in service.
     """
-    gains = np.zeros(len(uncertainty))
+    gains, informed = np.zeros((2, len(uncertainty)))
     if not kept:
-        return gains
+        return gains, informed
     now = float(first_values(prospects, kept).max())
     for i in kept:
-        better = prospects.quality.copy()
-        better[i] = min(better[i] + OPTIMISM * uncertainty[i], 0.98)
-        gains[i] = first_values(replace(prospects, quality=better), kept).max() - now
-    return np.maximum(gains, 0.0)
+        believed, doubt = float(prospects.quality[i]), OPTIMISM * float(uncertainty[i])
+        better, worse = min(believed + doubt, 0.98), max(believed - doubt, 0.02)
+        gains[i] = max(_value_at(prospects, kept, i, better) - now, 0.0)
+        if gains[i] > 0.0:
+            # As probable as keeps the expectation at what is believed, also where one of them was cut.
+            chance = (believed - worse) / (better - worse)
+            informed[i] = chance * gains[i] + (1.0 - chance) * (_value_at(prospects, kept, i, worse) - now)
+    return gains, np.maximum(informed, 0.0)
+
+
+def _value_at(prospects: Prospects, kept: Sequence[int], arm: int, quality: float) -> float:
+    """Return the value of the best plan were an arm of this quality."""
+    moved = prospects.quality.copy()
+    moved[arm] = quality
+    return float(first_values(replace(prospects, quality=moved), kept).max())
 
 
 def expected_bests(means: FloatArray, deviations: FloatArray, others: Sequence[float]) -> FloatArray:

@@ -79,10 +79,30 @@ def test_leaving_out_arms_that_others_outdo_loses_no_value(quality: list[float],
 
 def test_only_arms_that_a_plan_would_use_are_worth_learning_of() -> None:
     prospects = replace(POOL, quality=np.array([0.1, 0.6, 0.8]), deviation=np.zeros(3), depth=1)
-    gains = upsides(prospects, np.array([0.01, 0.2, 0.05]), [0, 1, 2])
-    assert gains[0] == 0.0
+    gains, informed = upsides(prospects, np.array([0.01, 0.2, 0.05]), [0, 1, 2])
+    assert gains[0] == informed[0] == 0.0
     assert (gains[1:] > 0.0).all()
-    assert upsides(prospects, np.full(3, 0.2), [0, 2])[1] == 0.0
+    assert upsides(prospects, np.full(3, 0.2), [0, 2])[0][1] == 0.0
+
+
+@given(st.lists(st.floats(0.05, 0.95), min_size=2, max_size=4), st.floats(0.01, 0.3), st.floats(0.0, 300.0))
+def test_knowing_an_arm_is_worth_no_more_than_that_it_is_better(
+    quality: list[float], doubt: float, lambda_: float
+) -> None:
+    m = len(quality)
+    prospects = replace(
+        POOL, quality=np.array(quality), deviation=np.zeros(m), cost_usd=np.geomspace(1e-5, 1e-3, m), lambda_=lambda_
+    )
+    gains, informed = upsides(prospects, np.full(m, doubt), range(m))
+    assert (informed >= 0.0).all()
+    assert (informed <= gains + 1e-12).all()
+
+
+def test_knowing_an_arm_is_worth_nothing_where_the_plan_would_stay_the_same() -> None:
+    prospects = replace(POOL, quality=np.array([0.1, 0.3, 0.8]), deviation=np.zeros(3), depth=1, lambda_=0.0)
+    gains, informed = upsides(prospects, np.full(3, 0.05), [0, 1, 2])
+    assert gains[2] > 0.0
+    assert informed == pytest.approx(np.zeros(3), abs=1e-12)
 
 
 @pytest.mark.parametrize("comparable", [0.0, 0.5, 1.0])
