@@ -45,8 +45,8 @@ class Answered:
         evidence's weights. None where neither other answers nor a judge's score tell anything.
         """
         answers = self.answers
-        if len(self.arms) > 1 and answers.is_comparable:
-            level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups)
+        if len(answers.heard) > 1 and answers.is_comparable:
+            level = answers.joint.level(POOL_PRIOR_QUALITY, answers.groups, answers.heard)
             return float(level.weighed(answers.shared).of_answers[at])
         if opinions_in(self.features[at]):
             return sigmoid(logit(POOL_PRIOR_QUALITY) + float(answers.evidence[at]))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learner.joint import NOTHING_ASKED, JointView, Partition
 from learner.lookahead import plan
@@ -57,7 +58,7 @@ class Answers:
         quality: What was believed of these arms before, shape (r,).
         evidence: Log-likelihood ratio that each answer is good, shape (r,).
         faults: The part of it that is each answer's own and says nothing of those that equal it, shape (r,).
-        is_comparable: Whether agreement between these answers means anything.
+        comparable: Whether each can be compared with others, length r.
         joint: The joint model.
     """
 
@@ -66,7 +67,7 @@ class Answers:
     quality: FloatArray
     evidence: FloatArray
     faults: FloatArray
-    is_comparable: bool
+    comparable: tuple[bool, ...]
     joint: JointView
 
     @classmethod
@@ -85,16 +86,37 @@ class Answers:
         # A missing group never equals another one: its own position makes the key unique.
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
         numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
-        is_comparable = any(g is not None for g in groups)
+        comparable = tuple(g is not None for g in groups)
         own = np.zeros(len(arms)) if faults is None else faults
-        return cls(arms, numbered, quality[list(arms)], evidence, own, is_comparable, joint)
+        return cls(arms, numbered, quality[list(arms)], evidence, own, comparable, joint)
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether agreement between these answers means anything."""
+        return any(self.comparable)
+
+    @cached_property
+    def heard(self) -> tuple[int, ...]:
+        """Positions of the answers that count as witnesses: all but those that repeat a twin's."""
+        every = range(len(self.arms))
+        if not self.joint.twins:
+            return tuple(every)
+        return tuple(j for j in every if not any(self._repeats(i, j) for i in range(j)))
+
+    @property
+    def groups_heard(self) -> tuple[int, ...]:
+        """The groups of the answers that count as witnesses."""
+        return tuple(self.groups[i] for i in self.heard)
+
+    def _repeats(self, i: int, j: int) -> bool:
+        return self.groups[i] == self.groups[j] and self.joint.are_twins(self.arms[i], self.arms[j])
 
     @cached_property
     def before(self) -> Partition | None:
         """The joint posterior from agreement alone; None where no answer can be compared with another."""
         if not self.is_comparable:
             return None
-        return self.joint.partition(self.quality, self.groups)
+        return self.joint.partition(self.quality, self.groups, heard=self.heard)
 
     @cached_property
     def after(self) -> Partition | None:
@@ -149,15 +171,35 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         return alone
     together = alone
     if prospects.comparable > 0.01:
-        useful = np.flatnonzero(outdone_by(quality, price) <= prospects.depth)
+        stands_for = standing_for(index, alone, prospects.joint)
+        own = stands_for == np.arange(len(index))
+        useful = np.flatnonzero(own & (outdone_by(quality, price) <= prospects.depth))
         depth = min(prospects.depth, len(useful))
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
+        together += np.where(own, 0.0, (together - alone)[stands_for])
     second, first = sorted(alone.tolist())[-2:]
     others = [second if value == first else first for value in alone.tolist()]
     apart = expected_bests(quality, prospects.deviation[index], others) - price
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
+
+
+def standing_for(arms: Sequence[int], alone: FloatArray, joint: JointView) -> NDArray[np.intp]:
+    """Return the position of the arm that stands for each in a plan, shape (k,): itself, or the best of its twins.
+
+    Args:
+        arms: Positions in the pool.
+        alone: Utility of each one's answer alone, shape (k,).
+        joint: Knows the twins.
+    """
+    every = np.arange(len(arms))
+    if not joint.twins:
+        return every
+    for i, arm in enumerate(arms):
+        same = [k for k, other in enumerate(arms) if k == i or joint.are_twins(arm, other)]
+        every[i] = max(same, key=lambda k: (float(alone[k]), -k))
+    return every
 
 
 def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:

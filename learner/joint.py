@@ -35,6 +35,10 @@ LOWEST, HIGHEST = 0.01, 0.99
 GRID = np.linspace(LOWEST, HIGHEST, 513)
 ROWS_PER_QUALITY = (len(GRID) - 1) / (HIGHEST - LOWEST)
 
+# Positions of two arms, the lower one first.
+Pair = tuple[int, int]
+Pairs = frozenset[Pair]
+
 
 @lru_cache(maxsize=16)
 def right_table(spread: float) -> FloatArray:
@@ -91,7 +95,7 @@ class Partition:
     Args:
         right: a_mj of the arms that answered, shape (r, 5).
         groups: Group of each answer, length r.
-        sizes: Answers in each group, length G.
+        sizes: Answers in each group, length G; those that repeat a twin's are not counted.
         mass: P(partition, evidence, hypothesis h, node j), shape (G + 1, 5); h = 0: no group is right.
     """
 
@@ -145,37 +149,51 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class JointView:
-    """The joint model with fixed spread s and coincidence c."""
+    """The joint model with fixed spread s and coincidence c, and the pairs of arms that are twins."""
 
     spread: float = PRIOR_SPREAD
     coincidence: float = PRIOR_COINCIDENCE
+    twins: Pairs = frozenset()
+
+    def are_twins(self, one: int, other: int) -> bool:
+        """Tell whether two arms repeat each other, whose equal answers are one witness."""
+        return bool(self.twins) and (min(one, other), max(one, other)) in self.twins
 
     def right(self, quality: FloatArray) -> FloatArray:
         """Return a_mj for arms of these qualities, shape (m, 5)."""
         return interpolated(right_table(self.spread), quality)
 
-    def partition(self, quality: FloatArray, groups: tuple[int, ...], evidence: FloatArray | None = None) -> Partition:
+    def partition(
+        self,
+        quality: FloatArray,
+        groups: tuple[int, ...],
+        evidence: FloatArray | None = None,
+        heard: Sequence[int] | None = None,
+    ) -> Partition:
         """Build the posterior of one query.
 
         Args:
             quality: Believed quality of the arms that answered, shape (r,), r ≤ 24.
             groups: Group of each answer, numbered from 0 in order of appearance.
             evidence: Log-likelihood ratio that each answer is good, shape (r,), where there is any.
+            heard: Positions of the answers that count, the first of every group among them; all where it is not given.
         """
         right = self.right(quality)
-        mass = pattern(right, groups) * NODE_WEIGHTS * coincidences(groups, self.coincidence)[:, None]
-        agreed = Partition(right, groups, sizes_of(groups), mass)
+        counted = groups if heard is None else tuple(groups[i] for i in heard)
+        votes = right if heard is None else right[list(heard)]
+        mass = pattern(votes, counted) * NODE_WEIGHTS * coincidences(counted, self.coincidence)[:, None]
+        agreed = Partition(right, groups, sizes_of(counted), mass)
         return agreed if evidence is None else agreed.weighed(evidence)
 
-    def level(self, quality: float, groups: tuple[int, ...]) -> Partition:
+    def level(self, quality: float, groups: tuple[int, ...], heard: tuple[int, ...]) -> Partition:
         """Return the posterior of a query whose answers came from arms that are all of this quality."""
-        return level_partition(self, quality, groups)
+        return level_partition(self, quality, groups, heard)
 
 
 @lru_cache(maxsize=4096)
-def level_partition(view: JointView, quality: float, groups: tuple[int, ...]) -> Partition:
+def level_partition(view: JointView, quality: float, groups: tuple[int, ...], heard: tuple[int, ...]) -> Partition:
     """Return what `JointView.level` does; only how the answers agree tells two such queries apart."""
-    return view.partition(np.full(len(groups), quality), groups)
+    return view.partition(np.full(len(groups), quality), groups, heard=heard)
 
 
 NOTHING_ASKED = Partition(np.zeros((0, len(NODES))), (), (), NODE_WEIGHTS[None, :].copy())
@@ -252,7 +270,7 @@ class Joint:
         likelihood: FloatArray = np.log(pattern(right, groups) @ NODE_WEIGHTS @ all_coincidences(groups))
         return likelihood
 
-    def view(self) -> JointView:
-        """Return the most probable (s, c) under a wide prior."""
+    def view(self, twins: Pairs = frozenset()) -> JointView:
+        """Return the most probable (s, c) under a wide prior, with the pairs of arms that are twins."""
         s, c = divmod(int((self.loglik + LOG_PRIOR).argmax()), len(COINCIDENCES))
-        return JointView(float(SPREADS[s]), COINCIDENCES[c])
+        return JointView(float(SPREADS[s]), COINCIDENCES[c], twins)

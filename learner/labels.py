@@ -21,6 +21,7 @@ from learner.types import FloatArray, Rated
 
 UNLABELLED_WEIGHT = 0.5
 LEAST_WEIGHT = 0.05
+LEAST_BELIEF = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,22 @@ class RatedLabels:
 
 
 def agreement_labels(answered: Answered) -> dict[int, Label]:
-    """Label answers by who agrees with whom; nothing where they cannot be compared or there is only one."""
+    """Label answers by who agrees with whom, as far as ratings of such answers have borne that out.
+
+    What ratings have taught of stated confidence sets the belief in the best answer, and by Jeffrey's rule the others':
+    so arms that are wrong together are not believed for long where anybody rates. Nothing is labelled where answers
+    cannot be compared or there is only one witness.
+    """
     answers = answered.answers
-    if answers.after is None or len(answered.arms) < 2:
+    if answers.after is None or len(answers.heard) < 2:
         return {}
-    return to_labels(answered.arms, answers.quality, answers.after, trust=UNLABELLED_WEIGHT)
+    told = answers.after.told(answers.groups[answers.best], within(float(answered.right[answers.best])))
+    return to_labels(answered.arms, answers.quality, told, trust=UNLABELLED_WEIGHT)
+
+
+def within(belief: float) -> float:
+    """Keep a belief where Jeffrey's rule leaves the other answers a chance."""
+    return min(max(belief, LEAST_BELIEF), 1.0 - LEAST_BELIEF)
 
 
 def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, *, trust: float) -> dict[int, Label]:
@@ -85,7 +97,7 @@ def rated_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: floa
     labels = {arm: Label(counted, belief)}
     if answers.after is not None:
         taken = before + weight * (belief - before)
-        told = answers.after.told(answers.groups[at], min(max(taken, 0.005), 0.995))
+        told = answers.after.told(answers.groups[at], within(taken))
         labels = to_labels(answered.arms, answers.quality, told, trust=trust_of(weight, of=counted / weight))
     return RatedLabels(
         arm=arm,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from learner.answered import Answered
 from learner.channel import Rates
-from learner.labels import believed, to_labels, trust_of
+from learner.labels import believed, to_labels, trust_of, within
 from learner.policy import View
 from learner.quality import Label
 from learner.types import Call, Context, JudgeScore, Rated, Served
@@ -80,5 +80,5 @@ def merged_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: flo
     at = agreeing[0]
     before = float(answered.right[at])
     taken = before + weight * (believed(rated, before, rates) - before)
-    told = answers.after.told(answers.groups[at], min(max(taken, 0.005), 0.995))
+    told = answers.after.told(answers.groups[at], within(taken))
     return to_labels(answered.arms, answers.quality, told, trust=trust_of(weight))

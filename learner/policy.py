@@ -358,7 +358,8 @@ class View:
         """Return the arms that may still be asked."""
         if len(answered.arms) >= self._depth(limits):
             return []
-        rest = [i for i in serving(self.arms, limits) if i not in answered.arms]
+        asked, joint = answered.arms, self.joint
+        rest = [i for i in serving(self.arms, limits) if not any(i == k or joint.are_twins(i, k) for k in asked)]
         if limits.max_cost_usd is None:
             return rest
         left = limits.max_cost_usd - sum(call.cost_usd for call in calls)

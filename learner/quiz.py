@@ -66,7 +66,8 @@ def information(
 def _joining(known: Answers, quality: FloatArray, arm: int, group: int) -> tuple[float, float]:
     """Return the mass of the partition in which an arm's answer joins a group, and the residual this leaves of it."""
     arms, groups = [*known.arms, arm], (*known.groups, group)
-    partition = known.joint.partition(quality[arms], groups, np.append(known.evidence, 0.0))
+    heard = (*known.heard, len(known.arms))
+    partition = known.joint.partition(quality[arms], groups, np.append(known.evidence, 0.0), heard)
     return float(partition.mass.sum()), float(partition.credits()[0][-1])
 
 

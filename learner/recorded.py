@@ -13,11 +13,12 @@ from learner.joint import MAX_ANSWERS, Joint
 from learner.policy import View
 from learner.quality import Label, Quality
 from learner.shares import note
+from learner.twins import Twins
 from learner.types import FloatArray, Recorded
 
 
 def read(
-    event: Recorded, arms: Sequence[int], view: View, *, joint: Joint, quality: Quality, cost: Cost,
+    event: Recorded, arms: Sequence[int], view: View, *, joint: Joint, twins: Twins, quality: Quality, cost: Cost,
     comparable: FloatArray, stated: FloatArray,
 ) -> None:  # fmt: skip
     """Learn from outcomes recorded elsewhere.
@@ -27,6 +28,7 @@ def read(
         arms: Position of the arm of each.
         view: What is believed.
         joint: Learns who agrees with whom.
+        twins: Learns who repeats whom.
         quality: Learns the labels.
         cost: Learns the tokens.
         comparable: Counts of queries and of those whose answers can be compared, shape (2, k).
@@ -46,7 +48,8 @@ def read(
     )
     note(comparable, event.context, is_so=answers.is_comparable)
     if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
-        joint.observe(answers.quality, answers.groups)
+        twins.observe(answers)
+        joint.observe(answers.quality[list(answers.heard)], answers.groups_heard)
     for arm, call, worth in zip(arms, event.calls, event.qualities, strict=True):
         cost.observe(arm, event.context, call)
         note(stated, event.context, is_so=call.states_answer)

@@ -44,9 +44,10 @@ from learner.stacker import Stacker, local_logistic, prior_variances
 from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.trust import Trust
+from learner.twins import Twins
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 8
+SCHEMA = 9
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
 COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -107,7 +108,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
         arrays[f"ridge{i}.since"] = np.array(float(ridge.since_forgetting))
     arrays["stacker.mean"] = state.stacker.logistic.mean
     arrays["stacker.covariance"] = state.stacker.logistic.covariance
-    arrays["joint.loglik"] = state.joint.loglik
+    arrays["joint.loglik"], arrays["twins"] = state.joint.loglik, state.twins.evidence
     arrays |= _trust_arrays(state.trust)
     arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
     stacker = state.stacker
@@ -152,6 +153,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         cost=_cost(arms, arrays),
         stacker=_stacker(manifest, arrays),
         joint=Joint(arrays["joint.loglik"]),
+        twins=Twins(arrays["twins"]),
         drift=_drift(manifest["drift"]),
         recovery=Recovery([Watch(*watch) for watch in manifest["recovery"]]),
         freeze=None if manifest["freeze"] is None else Freeze(*manifest["freeze"]),

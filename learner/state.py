@@ -16,7 +16,7 @@ from learner.alarms import heed, revise
 from learner.answered import Answered
 from learner.arrivals import Arrivals
 from learner.budget import Controller
-from learner.cascade import Prospects
+from learner.cascade import Answers, Prospects
 from learner.channel import Rates
 from learner.cost import Cost
 from learner.drift import Alarm, DriftMonitor
@@ -40,6 +40,7 @@ from learner.stacker import Stacker
 from learner.taxonomy import Taxonomy
 from learner.traffic import Traffic
 from learner.trust import Trust
+from learner.twins import Twins
 from learner.types import (
     ANSWERING,
     Call,
@@ -66,6 +67,8 @@ DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 UNKNOWN_UPSIDE = 0.05
 ENOUGH_FOR_CURVE = 200
+# Of what is known when arms turn out to be twins: each had spoken for the other, and against who differed.
+KEPT_OF_TWINS, KEPT_OF_OTHERS = 0.02, 0.2
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class LearnerState:
     cost: Cost = field(default_factory=Cost)
     stacker: Stacker = field(default_factory=Stacker)
     joint: Joint = field(default_factory=Joint)
+    twins: Twins = field(default_factory=Twins)
     drift: DriftMonitor = field(default_factory=DriftMonitor)
     recovery: Recovery = field(default_factory=Recovery)
     arrivals: Arrivals = field(default_factory=Arrivals)
@@ -284,10 +288,18 @@ class LearnerState:
             for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
                 self.stacker.listen(belief, features)
         if is_told:
-            self.joint.observe(answered.answers.quality, answered.answers.groups, known=known)
+            self._hear_together(answered.answers, known)
             # Only a rating has to be read by how ratings come about.
             rates = self.trust.channel.rates(event.context) if lesson.weights else Rates()
             self._learn(event, lesson, lesson.teach(event, answered, rates)[0])
+
+    def _hear_together(self, answers: Answers, known: int) -> None:
+        """Learn who is right together with whom, and who repeats whom; what twins said of each other is forgotten."""
+        heard, before = list(answers.heard), sum(i < known for i in answers.heard)
+        self.joint.observe(answers.quality[heard], answers.groups_heard, known=before)
+        found = {arm for pair in self.twins.observe(answers, known=known) for arm in pair}
+        for arm in range(len(self.arms) if found else 0):
+            self.quality.shrink(arm, KEPT_OF_TWINS if arm in found else KEPT_OF_OTHERS)
 
     def _greet(self, event: Served, lesson: Lesson, answers: Sequence[Call]) -> None:
         """Note what was believed of an answer when it was served: ratings will tell how far that was right."""
@@ -341,8 +353,10 @@ class LearnerState:
     def _read(self, event: Recorded) -> None:
         self._check(event.calls)
         arms = [self._positions[call.arm] for call in event.calls]
-        counts = {"comparable": self.comparable, "stated": self.stated}
-        read(event, arms, self.view(), joint=self.joint, quality=self.quality, cost=self.cost, **counts)
+        read(
+            event, arms, self.view(), joint=self.joint, twins=self.twins, quality=self.quality, cost=self.cost,
+            comparable=self.comparable, stated=self.stated,
+        )  # fmt: skip
         self.observations += len(arms)
 
     def _weigh(self, rated: RatedLabels, category: int) -> None:
@@ -391,7 +405,7 @@ class LearnerState:
             cost_usd=self.cost.means_usd(),
             lambda_=self.accounts.everybody.lambda_,
             comparable=float(share(self.comparable.sum(axis=1))),
-            joint=self.joint.view(),
+            joint=self.joint.view(self.twins.pairs),
             depth=self.parameters.depth,
             margin=self.parameters.margin,
         )
@@ -428,7 +442,7 @@ class LearnerState:
             quality=self.quality.view(),
             cost=self.cost.view(),
             stacker=self.stacker.view(),
-            joint=self.joint.view(),
+            joint=self.joint.view(self.twins.pairs),
             deviations=self.deviation.copy(),
             comparability=share(self.comparable),
             statedness=share(self.stated),

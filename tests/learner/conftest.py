@@ -8,12 +8,14 @@ import numpy as np
 
 from learner.embedding import HashEmbedding
 from learner.features import Features
+from learner.joint import NODE_WEIGHTS, JointView
 from learner.pool import Arm
 from learner.state import LearnerState
 from learner.types import (
     Call,
     Context,
     Event,
+    FloatArray,
     JudgeScore,
     Objective,
     ObjectiveChanged,
@@ -149,3 +151,25 @@ def traffic(seed: int, n: int) -> Iterator[tuple[Event, float]]:
         if i == n // 2:
             yield ParametersChanged(Parameters(version=2, depth=2)), at_s + 7.0
             yield PoolChanged(arm("small", 0.2, prior_quality=0.6)), at_s + 8.0
+
+
+def renumbered(groups: Sequence[int]) -> tuple[int, ...]:
+    """Number groups in order of appearance."""
+    numbers: dict[int, int] = {}
+    return tuple(numbers.setdefault(group, len(numbers)) for group in groups)
+
+
+def drawn_groups(rng: np.random.Generator, quality: FloatArray, spread: float, c: float) -> tuple[int, ...]:
+    """Draw how the answers of arms of these qualities agree, from the joint model itself."""
+    node = rng.choice(5, p=NODE_WEIGHTS)
+    right = rng.random(len(quality)) < JointView(spread, c).right(quality)[:, node]
+    keys, wrong = [], list[int]()
+    for is_right in right:
+        if is_right:
+            keys.append(0)
+            continue
+        chances = np.array([c * wrong.count(k) for k in sorted(set(wrong))] + [1.0 - c])
+        tables = [*sorted(set(wrong)), len(set(wrong)) + 1]
+        wrong.append(int(rng.choice(tables, p=chances / chances.sum())))
+        keys.append(wrong[-1])
+    return renumbered(keys)

@@ -18,6 +18,7 @@ from learner.joint import (
     coincidence_law,
 )
 from learner.types import FloatArray
+from tests.learner.conftest import drawn_groups, renumbered
 
 qualities = st.floats(0.02, 0.98)
 views = st.builds(JointView, st.sampled_from(SPREADS.tolist()), st.sampled_from(COINCIDENCES))
@@ -31,11 +32,6 @@ def partitions(n: int) -> Iterator[tuple[int, ...]]:
     for head in partitions(n - 1):
         for group in range(max(head, default=-1) + 2):
             yield (*head, group)
-
-
-def renumbered(groups: list[int]) -> tuple[int, ...]:
-    numbers: dict[int, int] = {}
-    return tuple(numbers.setdefault(group, len(numbers)) for group in groups)
 
 
 @st.composite
@@ -177,28 +173,12 @@ def test_nothing_asked_is_the_empty_partition() -> None:
     assert NOTHING_ASKED.of_answers.shape == (0,)
 
 
-def simulated(rng: np.random.Generator, quality: FloatArray, spread: float, c: float) -> tuple[int, ...]:
-    """Draw one partition from the model itself."""
-    node = rng.choice(5, p=NODE_WEIGHTS)
-    right = rng.random(len(quality)) < JointView(spread, c).right(quality)[:, node]
-    keys, wrong = [], list[int]()
-    for is_right in right:
-        if is_right:
-            keys.append(0)
-            continue
-        chances = np.array([c * wrong.count(k) for k in sorted(set(wrong))] + [1.0 - c])
-        tables = [*sorted(set(wrong)), len(set(wrong)) + 1]
-        wrong.append(int(rng.choice(tables, p=chances / chances.sum())))
-        keys.append(wrong[-1])
-    return renumbered(keys)
-
-
 @pytest.mark.parametrize(("spread", "coincidence"), [(1.0, 0.06), (2.5, 0.3)])
 def test_spread_and_coincidence_are_recovered_from_partitions_alone(spread: float, coincidence: float) -> None:
     rng = np.random.default_rng(11)
     joint, quality = Joint(), np.array([0.45, 0.6, 0.7, 0.8])
     for _ in range(1_500):
-        joint.observe(quality, simulated(rng, quality, spread, coincidence))
+        joint.observe(quality, drawn_groups(rng, quality, spread, coincidence))
     found = joint.view()
     # One step of the grid: some 500 partitions are remembered.
     assert abs(SPREADS.tolist().index(found.spread) - SPREADS.tolist().index(spread)) <= 1

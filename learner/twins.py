@@ -1,0 +1,83 @@
+"""Twins: arms that repeat each other, as one model behind two providers. Equal answers of twins are one witness.
+
+Without this, two copies of a weak model would confirm each other, be believed, and end every cascade. That two arms
+agree is no sign of it: good models agree too. What tells is that one repeats the other's *wrong* answers. So the
+question to every comparison is how probable it was that j gives the answer of i, if that one is right with the
+probability π that all answers but j's leave it: at most π + (1 − π)·c for arms that err apart; for twins `REPEATS`,
+and as for others in the rest. The ratio of the two is multiplied up (Wald's sequential test), and bounded, so that
+arms can become twins, and cease to be.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learner.cascade import Answers
+from learner.joint import Pairs
+from learner.quality import POOL_PRIOR_QUALITY
+from learner.types import FloatArray
+
+REPEATS = 0.9
+# Chance that two arms that err apart give the same wrong answer: above what is found anywhere.
+COINCIDENCE = 0.36
+PRIOR_LOG_ODDS, BOUND = -6.0, 10.0
+DIFFERS = math.log(1.0 - REPEATS)
+
+
+@dataclass(slots=True)
+class Twins:
+    """What speaks for each pair of arms to be twins, a log-likelihood ratio, shape (m, m), and the pairs that are."""
+
+    evidence: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    pairs: Pairs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pairs = self._found()
+
+    def _found(self) -> Pairs:
+        return frozenset((first, second) for first, second in np.argwhere(self.evidence > -PRIOR_LOG_ODDS).tolist())
+
+    def observe(self, answers: Answers, *, known: int = 0) -> Pairs:
+        """Take in one comparison; returns the pairs that are now believed to be twins and were not before.
+
+        Args:
+            answers: Of at least two arms.
+            known: How many of them, the first ones, were taken in before.
+        """
+        before, arms, groups = self.pairs, answers.arms, answers.groups
+        self._make_room(max(arms) + 1)
+        told = [at for at, is_so in enumerate(answers.comparable) if is_so]
+        for j in (at for at in told if at >= known):
+            repeated = repetition(answers, j) if groups[j] in groups[:j] else 0.0
+            for i in (at for at in told if at < j):
+                self._add(arms[i], arms[j], repeated if groups[i] == groups[j] else DIFFERS)
+        self.pairs = self._found()
+        return self.pairs - before
+
+    def _add(self, one: int, other: int, told: float) -> None:
+        pair = min(one, other), max(one, other)
+        self.evidence[pair] = min(max(self.evidence[pair] + told, -BOUND), BOUND)
+
+    def _make_room(self, arms: int) -> None:
+        missing = arms - len(self.evidence)
+        if missing > 0:
+            self.evidence = np.pad(self.evidence, (0, missing))
+
+
+def repetition(answers: Answers, at: int) -> float:
+    """Return what an answer that equals an earlier one says for twins, in nats ≥ 0.
+
+    It says nothing but where two others agree on another answer: one alone that differs may be the one that errs. All
+    arms are taken to be of one quality here: what twins are believed before they are known may be their own praise.
+    """
+    others = tuple(k for k in answers.heard if k != at)
+    groups = tuple(answers.groups[k] for k in others)
+    against = max((groups.count(group) for group in groups if group != answers.groups[at]), default=0)
+    if against < 1:
+        return 0.0
+    level = answers.joint.level(POOL_PRIOR_QUALITY, groups, tuple(range(len(others))))
+    right = float(level.posterior[1 + answers.groups[at]])
+    return max(math.log(1.0 - REPEATS + REPEATS / (right + (1.0 - right) * COINCIDENCE)), 0.0)
