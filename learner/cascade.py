@@ -80,14 +80,14 @@ class Answers:
         joint: JointView,
         faults: FloatArray | None = None,
     ) -> Answers:
-        """Number the groups; an answer that cannot be compared stands alone. `quality` is that of the whole pool."""
+        """Number the groups; an answer that cannot be compared stands alone."""
         numbers: dict[object, int] = {}
         # A missing group never equals another one: its own position makes the key unique.
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
         numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
         is_comparable = any(g is not None for g in groups)
         own = np.zeros(len(arms)) if faults is None else faults
-        return cls(arms, numbered, quality[list(arms)], evidence, own, is_comparable, joint)
+        return cls(arms, numbered, quality, evidence, own, is_comparable, joint)
 
     @cached_property
     def before(self) -> Partition | None:

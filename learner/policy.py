@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from learner.answered import Answered
+from learner.answered import Answered, judged
 from learner.arrivals import Arrival
-from learner.cascade import Answers, Prospects, first_values, next_values
+from learner.cascade import Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
@@ -34,7 +34,6 @@ from learner.exploration import (
     trial_floors,
 )
 from learner.joint import JointView
-from learner.judges import features_of
 from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
 from learner.quality import Belief, Predictor
@@ -42,7 +41,6 @@ from learner.references import ReferencesView
 from learner.stacker import StackerView
 from learner.taxonomy import Taxonomy
 from learner.types import (
-    ANSWERING,
     Call,
     Context,
     Decision,
@@ -292,31 +290,19 @@ class View:
         """
         if quality is None:
             quality = self.quality.mean(context)
-        known = self.positions
-        done = [c for c in calls if c.outcome == "ok" and c.purpose in ANSWERING and c.arm in known]
-        arms = tuple(known[c.arm] for c in done)
-        expected = self.cost.expected_tokens(context, arms)
-        usually_stated = float(self.statedness[: len(context.categories)] @ context.categories)
-        features = tuple(
-            features_of(
-                call.evidence,
-                [s for s in scores if s.step == call.step],
-                output_tokens=call.output_tokens,
-                expected_tokens=tokens,
-                usually_stated=usually_stated,
-            )
-            for call, tokens in zip(done, expected, strict=True)
-        )
-        evidence = np.array([self.stacker.evidence(f, context.category) for f in features])
-        answers = Answers.of(
+        done = [c for c in calls if c.is_answer and c.arm in self.positions]
+        arms = tuple([self.positions[c.arm] for c in done])
+        return judged(
             arms,
-            [call.group for call in done],
-            quality=quality,
-            evidence=evidence,
-            faults=np.array([self.stacker.own_faults(f) for f in features]),
+            done,
+            scores,
+            quality=quality[list(arms)],
+            tokens=self.cost.expected_tokens(context, arms),
+            usually_stated=float(self.statedness[: len(context.categories)] @ context.categories),
+            category=context.category,
+            stacker=self.stacker,
             joint=self.joint,
         )
-        return Answered(tuple(c.step for c in done), arms, answers, features, self.stacker)
 
     def next_step(
         self, context: Context, limits: Limits, calls: Sequence[Call], scores: Sequence[JudgeScore]

@@ -46,9 +46,9 @@ from learner.taxonomy import Taxonomy
 from learner.trust import Trust
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 8
+SCHEMA = 9
 QUALITY_ARRAYS = ("count", "total", "gate_evidence")
-COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
+COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
 STATE_ARRAYS = ("deviation", "comparable", "stated", "upsides", "shares")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from learner.accounts import Accounts
 from learner.alarms import heed, revise
-from learner.answered import Answered
+from learner.answered import Answered, judged
 from learner.arrivals import Arrivals
 from learner.budget import Controller
 from learner.cascade import Prospects
@@ -256,16 +256,14 @@ class LearnerState:
             usd, lambda_ = sum(call.cost_usd for call in event.calls), self.accounts.of(event.account).lambda_
             lesson, at_s = self.lessons.of(event.inference_id), self.drift.at_s
             self.contest.serve(event, lesson, at_s=at_s, lambda_=lambda_, usd=usd)
-        foreseen = self.cost.view()
-        for call in (event.calls[i] for i in event.fresh):
-            if call.outcome == "ok" and call.purpose in ANSWERING:
-                arm, context = self._positions[call.arm], event.context
-                tokens = foreseen.expected_tokens(context, [arm])[0]
-                self.cost.observe(arm, context, call)
-                note(self.stated, context, is_so=call.states_answer)
-                self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
-                if self.recovery.answered(arm, self.requests):
-                    self._look_around()
+        context, fresh = event.context, [call for call in map(event.calls.__getitem__, event.fresh) if call.is_answer]
+        arms = [self._positions[call.arm] for call in fresh]
+        for arm, call, tokens in zip(arms, fresh, self.cost.expected_tokens(context, arms), strict=True):
+            self.cost.observe(arm, context, call)
+            note(self.stated, context, is_so=call.states_answer)
+            self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
+            if self.recovery.answered(arm, self.requests):
+                self._look_around()
 
     def _see(self, event: Served) -> None:
         """Learn from who agreed with whom, and from the judges, before anybody pressed a thumb."""
@@ -333,10 +331,24 @@ class LearnerState:
 
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
-        quality = self.view().quality.mean(event.context)
-        for arm in {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}:
-            quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
-        return self.view().answered(event.context, event.calls, event.scores, quality)
+        asked = {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}
+        if not asked <= lesson.quality.keys():
+            quality = self.quality.view().mean(event.context)
+            for arm in asked:
+                lesson.quality.setdefault(arm, float(quality[arm]))
+        context, answers = event.context, event.answers
+        arms = tuple([self._positions[call.arm] for call in answers])
+        return judged(
+            arms,
+            answers,
+            event.scores,
+            quality=np.array([lesson.quality[arm] for arm in arms]),
+            tokens=self.cost.expected_tokens(context, arms),
+            usually_stated=float(share(self.stated)[: len(context.categories)].dot(context.categories)),
+            category=context.category,
+            stacker=self.stacker.view(),
+            joint=self.joint.view(),
+        )
 
     def _read(self, event: Recorded) -> None:
         self._check(event.calls)
