@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 
@@ -153,21 +154,53 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         depth = min(prospects.depth, len(useful))
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
-    second, first = sorted(alone.tolist())[-2:]
-    others = [second if value == first else first for value in alone.tolist()]
-    apart = expected_bests(quality, prospects.deviation[index], others) - price
+    apart = _bests_of_two(quality, prospects.deviation[index], alone) - price
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
 
 
+def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray) -> FloatArray:
+    """Return the greatest of `first_values` for each of several beliefs, shape (n,), at once.
+
+    Args:
+        prospects: What is believed, but for the qualities.
+        kept: Arms that may be asked.
+        qualities: The beliefs, shape (n, m).
+    """
+    index = list(kept)
+    quality, price = qualities[:, index], prospects.lambda_ * prospects.cost_usd[index]
+    alone, deviation = quality - price, prospects.deviation[index]
+    best: FloatArray = alone.max(axis=1)
+    if prospects.depth < 2 or len(index) < 2:
+        return best
+    together = alone.copy()
+    if prospects.comparable > 0.01:
+        is_useful = outdone_by(quality, price) <= prospects.depth
+        for pattern in np.unique(is_useful, axis=0):
+            at = np.ix_((is_useful == pattern).all(axis=1), pattern)
+            depth = min(prospects.depth, int(pattern.sum()))
+            _, together[at] = plan(NOTHING_ASKED, prospects.joint, quality[at], price[pattern], depth=depth)
+    apart = np.array([_bests_of_two(*each) for each in zip(quality, repeat(deviation), alone, strict=False)]) - price
+    best = (prospects.comparable * together + (1.0 - prospects.comparable) * apart).max(axis=1)
+    return best
+
+
+def _bests_of_two(quality: FloatArray, deviation: FloatArray, alone: FloatArray) -> FloatArray:
+    """Return the expected better one of each arm's answer and the best other arm's utility, shape (k,), k ≥ 2."""
+    worth = alone.tolist()
+    second, first = sorted(worth)[-2:]
+    others = [second if value == first else first for value in worth]
+    return expected_bests(quality, deviation, others)
+
+
 def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:
-    """Return how many other arms are better at no higher price, shape (k,).
+    """Return how many other arms are better at no higher price, in the shape of `quality`, (…, k).
 
     An arm outdone by more arms than may be asked is left out of plans: one of them is always there to ask instead. An
     approximation: now and then a weaker arm's vote tells more than the one that takes its place.
     """
-    better = (quality[:, None] > quality) & (price[:, None] <= price)
-    count: FloatArray = better.sum(axis=0)
+    better = (quality[..., :, None] > quality[..., None, :]) & (price[:, None] <= price)
+    count: FloatArray = better.sum(axis=-2)
     return count
 
 
@@ -205,12 +238,12 @@ def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) 
     gains = np.zeros(len(uncertainty))
     if not kept:
         return gains
-    now = float(first_values(prospects, kept).max())
-    for i in kept:
-        better = prospects.quality.copy()
-        better[i] = min(better[i] + OPTIMISM * uncertainty[i], 0.98)
-        gains[i] = first_values(replace(prospects, quality=better), kept).max() - now
-    return np.maximum(gains, 0.0)
+    believed, index = prospects.quality, list(kept)
+    better = np.tile(believed, (1 + len(index), 1))
+    better[np.arange(1, 1 + len(index)), index] = np.minimum(believed[index] + OPTIMISM * uncertainty[index], 0.98)
+    now, *hoped = best_values(prospects, kept, better).tolist()
+    gains[index] = np.maximum(np.array(hoped) - now, 0.0)
+    return gains
 
 
 def expected_bests(means: FloatArray, deviations: FloatArray, others: Sequence[float]) -> FloatArray:

@@ -59,11 +59,11 @@ def at_nodes(level: FloatArray, spread: float) -> FloatArray:
 
 
 def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
-    """Read a_mj from a table, or from tables stacked along the first axis, shape (…, m, 5)."""
+    """Read a_mj of qualities of shape (…, m) from a table, or from tables stacked along the first axis: (…, m, 5)."""
     place = (np.minimum(np.maximum(quality, LOWEST), HIGHEST - 1e-9) - LOWEST) * ROWS_PER_QUALITY
     row = place.astype(np.intp)
     rows = table.take(row, axis=-3)
-    read: FloatArray = rows[..., 0, :] + (place - row)[:, None] * rows[..., 1, :]
+    read: FloatArray = rows[..., 0, :] + (place - row)[..., None] * rows[..., 1, :]
     return read
 
 
