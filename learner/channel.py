@@ -103,13 +103,13 @@ class Channel:
         """Count one answer that was served."""
         self.counts *= GAMMA
         self.answers *= GAMMA
-        self.answers[0, : len(context.categories)] += context.categories
+        served = self.answers[0, : len(context.categories)]
+        served += context.categories
 
     def see(self, context: Context, p: float, before: float | None = None) -> None:
         """Count an answer that is good with probability p, or revise what was believed of it `before`."""
-        known, shares = len(context.categories), context.categories
         good, bad = (p, 1.0 - p) if before is None else (p - before, before - p)
-        self.counts[SEEN, :, :known] += np.array([[good], [bad]]) * shares
+        self._add(SEEN, context, good, bad)
 
     def rate(self, context: Context, weight: float, *, is_binary: bool) -> None:
         """Count a thumb or a rating on any answer."""
@@ -117,8 +117,11 @@ class Channel:
 
     def press(self, context: Context, weight: float, *, is_up: bool, belief: float) -> None:
         """Count a thumb on an informed answer that is good, after it, with probability `belief`."""
-        known, shares = len(context.categories), weight * context.categories
-        self.counts[UP if is_up else DOWN, :, :known] += np.array([[belief], [1.0 - belief]]) * shares
+        self._add(UP if is_up else DOWN, context, weight * belief, weight * (1.0 - belief))
+
+    def _add(self, kind: int, context: Context, good: float, bad: float) -> None:
+        counts = self.counts[kind, :, : len(context.categories)]
+        counts += np.array([[good], [bad]]) * context.categories
 
     @property
     def pressed(self) -> float:

@@ -59,14 +59,14 @@ class Cost:
 
     Args:
         arms: The pool.
-        sums: Calls and output tokens by category, shape (m, 2, k).
+        sums: Calls and output tokens by category, shape (2, m, k).
         chars: Characters asked, shape (m,).
         input_tokens: What these came to, shape (m,).
         seconds: Latency, shape (m,).
     """
 
     arms: list[Arm] = field(default_factory=list)
-    sums: FloatArray = field(default_factory=lambda: np.zeros((0, 2, 0)))
+    sums: FloatArray = field(default_factory=lambda: np.zeros((2, 0, 0)))
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -79,7 +79,7 @@ class Cost:
             self.arms[index] = arm
         else:
             self.arms.append(arm)
-            self.sums = np.concatenate([self.sums.reshape(-1, 2, categories), np.zeros((1, 2, categories))])
+            self.sums = np.concatenate([self.sums.reshape(2, -1, categories), np.zeros((2, 1, categories))], axis=1)
             for name in ("chars", "input_tokens", "seconds"):
                 setattr(self, name, np.append(getattr(self, name), 0.0))
         self.set_prices()
@@ -99,9 +99,10 @@ class Cost:
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
         self._view = None
-        sums, shares = self.sums[index], context.categories
+        sums, shares = self.sums[:, index], context.categories
         sums *= GAMMA
-        sums[:, : len(shares)] += shares * np.array([[1.0], [call.output_tokens]])
+        sums = sums[:, : len(shares)]
+        sums += shares * np.array([[1.0], [call.output_tokens]])
         self.chars[index] = self.chars[index] * GAMMA + context.input_chars
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
@@ -111,7 +112,7 @@ class Cost:
         self._view = None
         before = float(self.calls[index].sum())
         forgotten = slice(None) if category is None else category
-        self.sums[index, :, forgotten] *= kept
+        self.sums[:, index, forgotten] *= kept
         share = float(self.calls[index].sum()) / max(before, 1e-9)
         for sums in (self.chars, self.input_tokens, self.seconds):
             sums[index] *= share
@@ -119,12 +120,14 @@ class Cost:
     @property
     def calls(self) -> FloatArray:
         """Calls by category, shape (m, k)."""
-        return self.sums[:, 0]
+        calls: FloatArray = self.sums[0]
+        return calls
 
     @property
     def output_tokens(self) -> FloatArray:
         """Output tokens of these, shape (m, k)."""
-        return self.sums[:, 1]
+        tokens: FloatArray = self.sums[1]
+        return tokens
 
     def expected_output_tokens(self) -> FloatArray:
         """Output tokens per arm and category, shape (m, k)."""
@@ -132,9 +135,10 @@ class Cost:
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
         """Return the expected output tokens of some arms: those of a view, which takes longer to publish."""
-        means, shares = self._mean_tokens(), context.categories
-        rows = (shrunk(*self.sums[arm, :, : len(shares)], means[arm]) for arm in arms)
-        return [float(row.dot(shares)) for row in rows]
+        index, shares = np.array(arms, dtype=np.intp), context.categories
+        calls, tokens = self.sums.take(index, 1)[:, :, : len(shares)]
+        told: list[float] = shrunk(calls, tokens, self._mean_tokens().take(index)[:, None]).dot(shares).tolist()
+        return told
 
     def _mean_tokens(self) -> FloatArray:
         """Output tokens per arm over all categories, shape (m,)."""
@@ -144,7 +148,7 @@ class Cost:
 
     def _totals(self) -> FloatArray:
         """Calls and output tokens, shape (2, m)."""
-        totals: FloatArray = np.add.reduce(self.sums, 2).T
+        totals: FloatArray = np.add.reduce(self.sums, 2)
         return totals
 
     def means_usd(self) -> FloatArray:

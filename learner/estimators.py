@@ -82,9 +82,9 @@ class DiscountedRidge(base.Regressor):
     def revise(self, phi: FloatArray, weight: float, weighted_target: float) -> None:
         """Add `weight` to the precision along φ and `weighted_target` to b: also corrects what was learned before."""
         self.resize(len(phi))
-        direction = self.covariance @ phi
-        spread = 1.0 + weight * float(phi @ direction)
-        self.mean += direction * ((weighted_target - weight * float(phi @ self.mean)) / spread)
+        direction = self.covariance.dot(phi)
+        spread = 1.0 + weight * float(phi.dot(direction))
+        self.mean += direction * ((weighted_target - weight * float(phi.dot(self.mean))) / spread)
         # A new matrix, since readers may hold the old one.
         covariance = square(direction)
         covariance *= -weight / spread

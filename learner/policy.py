@@ -15,7 +15,7 @@ import numpy as np
 
 from learner.answered import Answered, judged
 from learner.arrivals import Arrival
-from learner.cascade import Prospects, first_values, next_values
+from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
 from learner.errors import FeatureMismatch

@@ -10,9 +10,9 @@ GAMMA = 0.998
 
 def note(counts: FloatArray, context: Context, *, is_so: bool) -> None:
     """Count one query, and whether it is so, in place; `counts` has shape (2, k): of all, and of those."""
-    known = len(context.categories)
     counts *= GAMMA
-    counts[: 1 + is_so, :known] += context.categories
+    counted = counts[: 1 + is_so, : len(context.categories)]
+    counted += context.categories
 
 
 def share(counts: FloatArray) -> FloatArray:

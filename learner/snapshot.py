@@ -47,7 +47,7 @@ from learner.trust import Trust
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
 SCHEMA = 9
-QUALITY_ARRAYS = ("count", "total", "gate_evidence")
+QUALITY_ARRAYS = ("sums", "gate_evidence")
 COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
 STATE_ARRAYS = ("deviation", "comparable", "stated", "upsides", "shares")

@@ -332,10 +332,8 @@ class LearnerState:
     def _answered(self, event: Served, lesson: Lesson) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
         asked = {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}
-        if not asked <= lesson.quality.keys():
-            quality = self.quality.view().mean(event.context)
-            for arm in asked:
-                lesson.quality.setdefault(arm, float(quality[arm]))
+        if fresh := asked - lesson.quality.keys():
+            lesson.quality |= self.quality.believed(event.context, fresh)
         context, answers = event.context, event.answers
         arms = tuple([self._positions[call.arm] for call in answers])
         return judged(
