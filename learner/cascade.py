@@ -108,7 +108,7 @@ class Answers:
 
         Of equal answers the one put best is given, so that the others' faults cost nothing.
         """
-        if not self.faults.any():
+        if not any(self.faults.tolist()):
             return self.evidence
         same = np.equal.outer(self.groups, self.groups)
         spared: FloatArray = self.evidence - self.faults + np.where(same, self.faults, -np.inf).max(axis=1)
@@ -170,9 +170,9 @@ def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray
     index = list(kept)
     quality, price = qualities[:, index], prospects.lambda_ * prospects.cost_usd[index]
     alone, deviation = quality - price, prospects.deviation[index]
-    best: FloatArray = alone.max(axis=1)
     if prospects.depth < 2 or len(index) < 2:
-        return best
+        first: FloatArray = alone.max(axis=1)
+        return first
     together = alone.copy()
     if prospects.comparable > 0.01:
         is_useful = outdone_by(quality, price) <= prospects.depth
@@ -181,7 +181,7 @@ def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray
             depth = min(prospects.depth, int(pattern.sum()))
             _, together[at] = plan(NOTHING_ASKED, prospects.joint, quality[at], price[pattern], depth=depth)
     apart = np.array([_bests_of_two(*each) for each in zip(quality, repeat(deviation), alone, strict=False)]) - price
-    best = (prospects.comparable * together + (1.0 - prospects.comparable) * apart).max(axis=1)
+    best: FloatArray = (prospects.comparable * together + (1.0 - prospects.comparable) * apart).max(axis=1)
     return best
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ PRIOR_INPUT_TOKENS = 150.0
 PRIOR_TOKENS_PER_CHAR = 0.25
 PRIOR_CHARS = 400.0
 PRIOR_COUNT = 3.0
+
+Number = TypeVar("Number", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +134,19 @@ class Cost:
 
     def expected_output_tokens(self) -> FloatArray:
         """Output tokens per arm and category, shape (m, k)."""
-        return shrunk(self.calls, self.output_tokens, self._mean_tokens()[:, None])
+        calls, tokens = self._totals()
+        means = shrunk(calls, tokens, shrunk(sum(calls.tolist()), sum(tokens.tolist()), PRIOR_OUTPUT_TOKENS))
+        return shrunk(self.calls, self.output_tokens, means[:, None])
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
         """Return the expected output tokens of some arms: those of a view, which takes longer to publish."""
-        index, shares = np.array(arms, dtype=np.intp), context.categories
-        calls, tokens = self.sums.take(index, 1)[:, :, : len(shares)]
-        told: list[float] = shrunk(calls, tokens, self._mean_tokens().take(index)[:, None]).dot(shares).tolist()
+        known, (calls, tokens) = len(context.categories), self._totals().tolist()
+        pool = shrunk(sum(calls), sum(tokens), PRIOR_OUTPUT_TOKENS)
+        told = []
+        for arm in arms:
+            mean, (seen, had) = shrunk(calls[arm], tokens[arm], pool), self.sums[:, arm, :known]
+            told.append(float(shrunk(seen, had, mean).dot(context.categories)))
         return told
-
-    def _mean_tokens(self) -> FloatArray:
-        """Output tokens per arm over all categories, shape (m,)."""
-        calls, tokens = self._totals()
-        pool = (sum(tokens.tolist()) + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / (sum(calls.tolist()) + PRIOR_COUNT)
-        return shrunk(calls, tokens, pool)
 
     def _totals(self) -> FloatArray:
         """Calls and output tokens, shape (2, m)."""
@@ -172,7 +174,6 @@ class Cost:
         return CostView(into, out, tokens_per_char=ratio, output_tokens=tokens, typical_usd=self.means_usd())
 
 
-def shrunk(calls: FloatArray, tokens: FloatArray, to: FloatArray | float) -> FloatArray:
+def shrunk(calls: Number, tokens: Number, to: Number | float) -> Number:
     """Return output tokens per call, shrunk to what is usual."""
-    mean: FloatArray = (tokens + PRIOR_COUNT * to) / (calls + PRIOR_COUNT)
-    return mean
+    return (tokens + PRIOR_COUNT * to) / (calls + PRIOR_COUNT)

@@ -69,8 +69,8 @@ def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
 
 def pattern(right: FloatArray, groups: tuple[int, ...]) -> FloatArray:
     """Return the chance that just the answers of each hypothesis' group are right, shape (…, G + 1, 5)."""
-    either = np.concatenate([right, 1.0 - right], axis=-2)
-    chance: FloatArray = either.take(members(groups), axis=-2).prod(axis=-2)
+    either = np.concatenate((right, 1.0 - right), -2)
+    chance: FloatArray = np.multiply.reduce(either.take(members(groups), -2), -2)
     return chance
 
 
@@ -103,18 +103,18 @@ class Partition:
     @property
     def posterior(self) -> FloatArray:
         """Probability of each hypothesis, shape (G + 1,); entry 0: no answer is right."""
-        total = self.mass @ ALL_NODES
-        posterior: FloatArray = total / total.sum()
+        total = self.mass.dot(ALL_NODES)
+        posterior: FloatArray = total / sum(total.tolist())
         return posterior
 
     @property
     def of_answers(self) -> FloatArray:
         """Probability of each answer to be right, shape (r,)."""
-        return self.posterior[own(self.groups)]
+        return self.posterior.take(own(self.groups))
 
     def weighed(self, evidence: FloatArray) -> Partition:
         """Return the partition with log-likelihood ratios on its answers, shape (r,); a group has its members' mean."""
-        said = np.exp(means_over(self.groups) @ evidence)
+        said = np.exp(means_over(self.groups).dot(evidence))
         return Partition(self.right, self.groups, self.sizes, self.mass * said[:, None])
 
     def told(self, group: int, belief: float) -> Partition:
@@ -135,11 +135,11 @@ class Partition:
         Returns:
             Residuals, shape (r,), and weights ≥ 0, shape (r,).
         """
-        belief = self.mass / self.mass.sum()
-        node = belief.sum(axis=0)
+        node = np.add.reduce(self.mass, 0)
+        total = sum(node.tolist())
         slope = self.right * (1.0 - self.right)
-        residual = (belief[own(self.groups)] - node * self.right) @ ALL_NODES
-        weight: FloatArray = (slope @ node) / (slope @ NODE_WEIGHTS)
+        residual = (self.mass.take(own(self.groups), 0) - node * self.right).dot(ALL_NODES) / total
+        weight: FloatArray = slope.dot(node) / (total * slope.dot(NODE_WEIGHTS))
         return residual, weight
 
 
@@ -163,7 +163,7 @@ class JointView:
             evidence: Log-likelihood ratio that each answer is good, shape (r,), where there is any.
         """
         right = self.right(quality)
-        mass = pattern(right, groups) * NODE_WEIGHTS * coincidences(groups, self.coincidence)[:, None]
+        mass = pattern(right, groups) * weights(groups, self.coincidence)
         agreed = Partition(right, groups, sizes_of(groups), mass)
         return agreed if evidence is None else agreed.weighed(evidence)
 
@@ -219,6 +219,13 @@ def coincidences(groups: tuple[int, ...], c: float) -> FloatArray:
 
 
 @lru_cache(maxsize=4096)
+def weights(groups: tuple[int, ...], c: float) -> FloatArray:
+    """Return what the chances of a pattern are weighed with, by hypothesis and node, shape (G + 1, 5)."""
+    law: FloatArray = coincidences(groups, c)[:, None] * NODE_WEIGHTS
+    return law
+
+
+@lru_cache(maxsize=4096)
 def all_coincidences(groups: tuple[int, ...]) -> FloatArray:
     """Return `coincidences` for every c of the grid, shape (G + 1, 9)."""
     return np.array([coincidences(groups, c) for c in COINCIDENCES]).T
@@ -249,7 +256,7 @@ class Joint:
     @staticmethod
     def _log_likelihood(quality: FloatArray, groups: tuple[int, ...]) -> FloatArray:
         right = interpolated(ALL_TABLES, quality)
-        likelihood: FloatArray = np.log(pattern(right, groups) @ NODE_WEIGHTS @ all_coincidences(groups))
+        likelihood: FloatArray = np.log(pattern(right, groups).dot(NODE_WEIGHTS).dot(all_coincidences(groups)))
         return likelihood
 
     def view(self) -> JointView:

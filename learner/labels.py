@@ -7,6 +7,7 @@ every arm that gave the same answer, and the other way round every arm that did 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from learner.types import FloatArray, Rated
 
 UNLABELLED_WEIGHT = 0.5
 LEAST_WEIGHT = 0.05
+DEVIATION_GAMMA = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,15 @@ class RatedLabels:
     weight: float
     moved: float
     labels: Mapping[int, Label]
+
+    @property
+    def seen(self) -> float:
+        """The rating as far as it counts, in [0, 1]: what is left of it is as good as expected."""
+        return self.expected + self.weight * (min(max(self.value, 0.0), 1.0) - self.expected)
+
+    def deviation(self, before: float) -> float:
+        """Return how far evidence moves the belief in the arm's answers, given how far it did `before`."""
+        return math.sqrt(DEVIATION_GAMMA * before**2 + (1.0 - DEVIATION_GAMMA) * self.moved**2)
 
 
 def agreement_labels(answered: Answered) -> dict[int, Label]:

@@ -142,7 +142,8 @@ class QualityView:
         """Let the ridge move what the cells say as far as its gate lets it, shape (m,)."""
         if gate <= LEAST_GATE:
             return level
-        return np.minimum(np.maximum(level + gate * self.weights.dot(context.vector), LEAST_QUALITY), MOST_QUALITY)
+        moved: FloatArray = level + gate * self.weights.dot(context.vector)
+        return np.minimum(np.maximum(moved, LEAST_QUALITY), MOST_QUALITY)
 
     @cached_property
     def _stacked(self) -> FloatArray:

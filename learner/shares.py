@@ -20,3 +20,8 @@ def share(counts: FloatArray) -> FloatArray:
     seen, so = counts
     shrunk: FloatArray = (so + 0.5 * PRIOR_COUNT) / (seen + PRIOR_COUNT)
     return shrunk
+
+
+def usual(counts: FloatArray, context: Context) -> float:
+    """Return how often it is so of such a query, in (0, 1)."""
+    return float(share(counts)[: len(context.categories)].dot(context.categories))

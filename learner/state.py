@@ -35,9 +35,9 @@ from learner.quality import UNLABELLED, Label, Quality
 from learner.recorded import read
 from learner.recovery import Recovery
 from learner.references import References
-from learner.shares import note, share
+from learner.shares import note, share, usual
 from learner.stacker import Stacker
-from learner.taxonomy import Taxonomy
+from learner.taxonomy import FAMILIAR_COSINE, Taxonomy
 from learner.traffic import Traffic
 from learner.trust import Trust
 from learner.types import (
@@ -62,7 +62,6 @@ from learner.types import (
     Served,
 )
 
-DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 UNKNOWN_UPSIDE = 0.05
 ENOUGH_FOR_CURVE = 200
@@ -115,9 +114,7 @@ class LearnerState:
             accounts=Accounts(Controller.of(objective, scale_usd=1e-3)),
             ledger=Ledger(max_explore_share, max_explore_usd_per_day),
         )
-        state.comparable = np.zeros((2, len(state.taxonomy.names)))
-        state.stated = np.zeros((2, len(state.taxonomy.names)))
-        state.trust.make_room(0, len(state.taxonomy.names))
+        state._make_room(len(state.taxonomy.names))
         state._advance()
         return state
 
@@ -242,7 +239,8 @@ class LearnerState:
                 self._read(event)
             case Probed(served):
                 self._study(served)
-                self._probe(served)
+                lesson = self.lessons.of(served.inference_id)
+                self.trust.probe(served, lesson, self._answered(served, lesson))
             case Served():
                 self._study(event)
                 if event.is_request:
@@ -251,32 +249,32 @@ class LearnerState:
     def _study(self, event: Served) -> None:
         """Learn what an inference tells before anybody rates it."""
         self._check(event.calls)
-        self._see(event)
+        context, answers, lesson = event.context, event.answers, self.lessons.of(event.inference_id)
+        arms = tuple([self._positions[call.arm] for call in answers])
+        foreseen = self.cost.expected_tokens(context, arms)
+        fresh = {event.calls[i].step for i in event.fresh}
+        self._see(event, lesson, known=sum([call.step not in fresh for call in answers]), foreseen=foreseen)
         if self.contest is not None and event.is_first:
             usd, lambda_ = sum(call.cost_usd for call in event.calls), self.accounts.of(event.account).lambda_
-            lesson, at_s = self.lessons.of(event.inference_id), self.drift.at_s
-            self.contest.serve(event, lesson, at_s=at_s, lambda_=lambda_, usd=usd)
-        context, fresh = event.context, [call for call in map(event.calls.__getitem__, event.fresh) if call.is_answer]
-        arms = [self._positions[call.arm] for call in fresh]
-        for arm, call, tokens in zip(arms, fresh, self.cost.expected_tokens(context, arms), strict=True):
-            self.cost.observe(arm, context, call)
-            note(self.stated, context, is_so=call.states_answer)
-            self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
-            if self.recovery.answered(arm, self.requests):
-                self._look_around()
+            self.contest.serve(event, lesson, at_s=self.drift.at_s, lambda_=lambda_, usd=usd)
+        for arm, call, tokens in zip(arms, answers, foreseen, strict=True):
+            if call.step in fresh:
+                self.cost.observe(arm, context, call)
+                note(self.stated, context, is_so=call.states_answer)
+                self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
+                if self.recovery.answered(arm, self.requests):
+                    self._look_around()
 
-    def _see(self, event: Served) -> None:
+    def _see(self, event: Served, lesson: Lesson, *, known: int, foreseen: Sequence[float]) -> None:
         """Learn from who agreed with whom, and from the judges, before anybody pressed a thumb."""
-        lesson, answers = self.lessons.of(event.inference_id), event.answers
-        fresh = {event.calls[i].step for i in event.fresh}
-        known = sum(call.step not in fresh for call in answers)
+        answers = event.answers
         if event.is_first:
             self._greet(event, lesson, answers)
         is_told = known < len(answers) > 1 and any(call.group is not None for call in answers)
         if not is_told and not (event.is_first and event.scores):
             # Nothing tells of a lone answer that nobody judged.
             return
-        answered = self._answered(event, lesson)
+        answered = self._answered(event, lesson, foreseen)
         self.trust.tell(event, lesson, answered)
         if event.is_first and event.scores:
             for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
@@ -295,11 +293,6 @@ class LearnerState:
         self.stacker.count(event.scores, answers=len(answers), category=event.context.category)
         if answers:
             note(self.comparable, event.context, is_so=any(call.group is not None for call in answers))
-
-    def _probe(self, event: Served) -> None:
-        """Take in what the best judges say of an answer drawn at random."""
-        lesson = self.lessons.of(event.inference_id)
-        self.trust.probe(event, lesson, self._answered(event, lesson))
 
     def _hear(self, event: Rated | Demonstrated, at_s: float) -> None:
         """Learn from what somebody said of an inference, as far as that counts for anything."""
@@ -329,7 +322,7 @@ class LearnerState:
             self._weigh(rated, served.context.category)
         self._learn(served, lesson, labels)
 
-    def _answered(self, event: Served, lesson: Lesson) -> Answered:
+    def _answered(self, event: Served, lesson: Lesson, foreseen: Sequence[float] | None = None) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
         asked = {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}
         if fresh := asked - lesson.quality.keys():
@@ -341,8 +334,8 @@ class LearnerState:
             answers,
             event.scores,
             quality=np.array([lesson.quality[arm] for arm in arms]),
-            tokens=self.cost.expected_tokens(context, arms),
-            usually_stated=float(share(self.stated)[: len(context.categories)].dot(context.categories)),
+            tokens=self.cost.expected_tokens(context, arms) if foreseen is None else foreseen,
+            usually_stated=usual(self.stated, context) if any("unstated" in c.evidence for c in answers) else 1.0,
             category=context.category,
             stacker=self.stacker.view(),
             joint=self.joint.view(),
@@ -358,11 +351,8 @@ class LearnerState:
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
         self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
-        # How far evidence moves the belief in an arm's answers.
-        spread = DEVIATION_GAMMA * self.deviation[rated.arm] ** 2 + (1.0 - DEVIATION_GAMMA) * rated.moved**2
-        self.deviation[rated.arm] = np.sqrt(spread)
-        arm = self.arms[rated.arm].id
-        seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
+        self.deviation[rated.arm] = rated.deviation(float(self.deviation[rated.arm]))
+        arm, seen = self.arms[rated.arm].id, rated.seen
         self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))
 
     def _alarm(self, alarms: list[Alarm]) -> None:
@@ -388,8 +378,9 @@ class LearnerState:
 
     def _grow(self, event: Served) -> None:
         """Keep the categories in step with the traffic."""
-        self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
-        self._make_room(len(self.taxonomy.names))
+        if event.context.familiarity < FAMILIAR_COSINE:
+            self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
+            self._make_room(len(self.taxonomy.names))
 
     def _look_around(self) -> None:
         """Bring the arms' states, and what is worth exploring, up to date with the evidence."""
