@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import repeat
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learner.joint import NOTHING_ASKED, JointView, Partition
 from learner.lookahead import plan
@@ -141,10 +142,10 @@ class Answers:
         return ranks.index(max(ranks))
 
 
-def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
+def first_values(prospects: Prospects, kept: Sequence[int] | NDArray[np.intp]) -> FloatArray:
     """Return the utility of starting with each kept arm and going on as well as can be, shape (len(kept),)."""
-    index = list(kept)
-    quality, price = prospects.quality[index], prospects.lambda_ * prospects.cost_usd[index]
+    index = np.asarray(kept, dtype=np.intp)
+    quality, price = prospects.quality.take(index), prospects.lambda_ * prospects.cost_usd.take(index)
     alone = quality - price
     if prospects.depth < 2 or len(index) < 2:
         return alone
@@ -154,7 +155,7 @@ def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
         depth = min(prospects.depth, len(useful))
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
-    apart = _bests_of_two(quality, prospects.deviation[index], alone) - price
+    apart = _bests_of_two(quality, prospects.deviation.take(index), alone) - price
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
 

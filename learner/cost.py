@@ -45,14 +45,14 @@ class CostView:
 
     def predict(self, context: Context) -> FloatArray:
         """Return the expected cost of one call in USD, shape (m,)."""
-        out = self.output_tokens[:, : len(context.categories)] @ context.categories
+        out = self.output_tokens[:, : len(context.categories)].dot(context.categories)
         into = self.tokens_per_char * context.input_chars
         cost: FloatArray = into * self.input_usd_per_token + out * self.output_usd_per_token
         return cost
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
         """Return the expected output tokens of some arms."""
-        tokens = (self.output_tokens[:, : len(context.categories)] @ context.categories).tolist()
+        tokens = self.output_tokens[:, : len(context.categories)].dot(context.categories).tolist()
         return [tokens[arm] for arm in arms]
 
 

@@ -120,9 +120,9 @@ class Partition:
     def told(self, group: int, belief: float) -> Partition:
         """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
         before = min(max(float(self.posterior[1 + group]), 1e-6), 1.0 - 1e-6)
-        scale = np.full(len(self.mass), (1.0 - belief) / (1.0 - before))
-        scale[1 + group] = belief / before
-        return Partition(self.right, self.groups, self.sizes, self.mass * scale[:, None])
+        scale = [[(1.0 - belief) / (1.0 - before)]] * len(self.mass)
+        scale[1 + group] = [belief / before]
+        return Partition(self.right, self.groups, self.sizes, self.mass * np.array(scale))
 
     def credits(self) -> tuple[FloatArray, FloatArray]:
         """Return what this query teaches of each arm's quality, free of how hard the query happened to be.
@@ -239,6 +239,7 @@ class Joint:
     """The mutable half: log-likelihood of the partitions seen, over the grid of s and c, discounted."""
 
     loglik: FloatArray = field(default_factory=lambda: np.zeros((len(SPREADS), len(COINCIDENCES))))
+    _view: JointView | None = None
 
     def observe(self, quality: FloatArray, groups: tuple[int, ...], *, known: int = 0) -> None:
         """Weigh every (s, c) by how well it foretold one partition.
@@ -251,7 +252,7 @@ class Joint:
         told = self._log_likelihood(quality, groups)
         if known > 1:
             told = told - self._log_likelihood(quality[:known], groups[:known])
-        self.loglik = GAMMA * self.loglik + told
+        self.loglik, self._view = GAMMA * self.loglik + told, None
 
     @staticmethod
     def _log_likelihood(quality: FloatArray, groups: tuple[int, ...]) -> FloatArray:
@@ -260,6 +261,8 @@ class Joint:
         return likelihood
 
     def view(self) -> JointView:
-        """Return the most probable (s, c) under a wide prior."""
-        s, c = divmod(int((self.loglik + LOG_PRIOR).argmax()), len(COINCIDENCES))
-        return JointView(float(SPREADS[s]), COINCIDENCES[c])
+        """Return the most probable (s, c) under a wide prior; the same one until something is learned."""
+        if self._view is None:
+            s, c = divmod(int((self.loglik + LOG_PRIOR).argmax()), len(COINCIDENCES))
+            self._view = JointView(float(SPREADS[s]), COINCIDENCES[c])
+        return self._view

@@ -11,8 +11,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from learner.answered import Answered
 from learner.channel import Rates
 from learner.estimators import logit, sigmoid
@@ -69,10 +67,9 @@ def agreement_labels(answered: Answered) -> dict[int, Label]:
 
 def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, *, trust: float) -> dict[int, Label]:
     """Turn a posterior into labels; `trust` in (0, 1] is the share of an observation that one of them counts for."""
-    residual, weight = partition.credits()
-    counted = np.maximum(trust * weight, LEAST_WEIGHT)
-    values = np.minimum(np.maximum(quality + residual / counted, -0.5), 1.5)
-    return {arm: Label(w, v) for arm, w, v in zip(arms, counted.tolist(), values.tolist(), strict=True)}
+    credits = zip(arms, quality.tolist(), *(credit.tolist() for credit in partition.credits()), strict=True)
+    counted = [(arm, q, residual, max(trust * weight, LEAST_WEIGHT)) for arm, q, residual, weight in credits]
+    return {arm: Label(weight, min(max(q + residual / weight, -0.5), 1.5)) for arm, q, residual, weight in counted}
 
 
 def rated_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: float = 1.0) -> RatedLabels | None:

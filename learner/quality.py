@@ -126,7 +126,8 @@ class QualityView:
         gate, level = self.gates[context.familiarity < FAMILIAR], self._level(context)
         variance = level * (1.0 - level) / (self.counts + 1.0)
         if gate > LEAST_GATE:
-            variance += gate * gate * NOISE_VARIANCE * ((self._stacked @ context.vector) @ context.vector)
+            directions = self._stacked.dot(context.vector).reshape(self.weights.shape)
+            variance += gate * gate * NOISE_VARIANCE * directions.dot(context.vector)
         return Belief(self._moved(level, gate, context), variance, gate > 0.5)
 
     def mean(self, context: Context) -> FloatArray:
@@ -147,8 +148,8 @@ class QualityView:
 
     @cached_property
     def _stacked(self) -> FloatArray:
-        """The covariances as one array, shape (m, d, d); a learner that only looks at means never pays for it."""
-        return np.array(self.covariances)
+        """The covariances one below the other, shape (m·d, d); a learner that only looks at means never pays for it."""
+        return np.concatenate(self.covariances)
 
 
 class Fit(NamedTuple):
