@@ -47,8 +47,8 @@ def revise(recovery: Recovery, arms: Sequence[Arm], request: int, quality: Quali
         trust: Its clock of labels leaps with it.
     """
     for arm in recovery.stale(arms, request):
-        recovery.look_again(arm, float(quality.view().means[arm]), request)
+        recovery.look_again(arm, float(quality.means()[0][arm]), request)
         kept = quality.age(arm, KEPT_COUNT)
         trust.forgotten(arm, kept)
     for arm in recovery.done():
-        recovery.judge(arm, float(quality.view().means[arm]))
+        recovery.judge(arm, float(quality.means()[0][arm]))

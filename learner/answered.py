@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from learner.cascade import Answers
 from learner.estimators import logit, sigmoid
+from learner.joint import JointView
+from learner.judges import features_of
 from learner.quality import POOL_PRIOR_QUALITY
 from learner.stacker import StackerView, opinions_in
-from learner.types import FloatArray
+from learner.types import Call, FloatArray, JudgeScore
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,50 @@ class Answered:
         evidence = self.answers.evidence.copy()
         evidence[-1] += odds
         return replace(self, answers=replace(self.answers, evidence=evidence))
+
+
+def judged(
+    arms: tuple[int, ...],
+    calls: Sequence[Call],
+    scores: Sequence[JudgeScore],
+    *,
+    quality: FloatArray,
+    tokens: Sequence[float],
+    usually_stated: float,
+    category: int,
+    stacker: StackerView,
+    joint: JointView,
+) -> Answered:
+    """Judge answers: who agrees with whom, and what every signal says.
+
+    Args:
+        arms: Whose answers they are.
+        calls: The calls that brought them.
+        scores: The judges' scores, of other calls too.
+        quality: What was believed of the arms before, shape (r,).
+        tokens: Expected output tokens of each.
+        usually_stated: How often replies to such queries state their answer, in [0, 1].
+        category: Position of the query's likeliest category.
+        stacker: What the evidence says.
+        joint: Who is right together with whom.
+    """
+    steps = tuple([call.step for call in calls])
+    features = tuple(
+        features_of(
+            call.evidence,
+            [score for score in scores if score.step == call.step],
+            output_tokens=call.output_tokens,
+            expected_tokens=expected,
+            usually_stated=usually_stated,
+        )
+        for call, expected in zip(calls, tokens, strict=True)
+    )
+    answers = Answers.of(
+        arms,
+        [call.group for call in calls],
+        quality=quality,
+        evidence=np.array([stacker.evidence(each, category) for each in features]),
+        faults=np.array([stacker.own_faults(each) for each in features]),
+        joint=joint,
+    )
+    return Answered(steps, arms, answers, features, stacker)

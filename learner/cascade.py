@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,14 +82,14 @@ class Answers:
         joint: JointView,
         faults: FloatArray | None = None,
     ) -> Answers:
-        """Number the groups; an answer that cannot be compared stands alone. `quality` is that of the whole pool."""
+        """Number the groups; an answer that cannot be compared stands alone."""
         numbers: dict[object, int] = {}
         # A missing group never equals another one: its own position makes the key unique.
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
         numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
         comparable = tuple(g is not None for g in groups)
         own = np.zeros(len(arms)) if faults is None else faults
-        return cls(arms, numbered, quality[list(arms)], evidence, own, comparable, joint)
+        return cls(arms, numbered, quality, evidence, own, comparable, joint)
 
     @property
     def is_comparable(self) -> bool:
@@ -129,7 +130,7 @@ class Answers:
 
         Of equal answers the one put best is given, so that the others' faults cost nothing.
         """
-        if not self.faults.any():
+        if not any(self.faults.tolist()):
             return self.evidence
         same = np.equal.outer(self.groups, self.groups)
         spared: FloatArray = self.evidence - self.faults + np.where(same, self.faults, -np.inf).max(axis=1)
@@ -162,54 +163,90 @@ class Answers:
         return ranks.index(max(ranks))
 
 
-def first_values(prospects: Prospects, kept: Sequence[int]) -> FloatArray:
+def first_values(prospects: Prospects, kept: Sequence[int] | NDArray[np.intp]) -> FloatArray:
     """Return the utility of starting with each kept arm and going on as well as can be, shape (len(kept),)."""
-    index = list(kept)
-    quality, price = prospects.quality[index], prospects.lambda_ * prospects.cost_usd[index]
+    index = np.asarray(kept, dtype=np.intp)
+    quality, price = prospects.quality.take(index), prospects.lambda_ * prospects.cost_usd.take(index)
     alone = quality - price
     if prospects.depth < 2 or len(index) < 2:
         return alone
     together = alone
     if prospects.comparable > 0.01:
-        stands_for = standing_for(index, alone, prospects.joint)
-        own = stands_for == np.arange(len(index))
-        useful = np.flatnonzero(own & (outdone_by(quality, price) <= prospects.depth))
+        is_useful = outdone_by(quality, price) <= prospects.depth
+        stands_for = standing_for(index.tolist(), alone, prospects.joint)
+        if stands_for is not None:
+            is_useful &= stands_for == np.arange(len(index))
+        useful = np.flatnonzero(is_useful)
         depth = min(prospects.depth, len(useful))
         together = alone.copy()
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
-        together += np.where(own, 0.0, (together - alone)[stands_for])
-    second, first = sorted(alone.tolist())[-2:]
-    others = [second if value == first else first for value in alone.tolist()]
-    apart = expected_bests(quality, prospects.deviation[index], others) - price
+        if stands_for is not None:
+            together = alone + (together - alone)[stands_for]
+    apart = _bests_of_two(quality, prospects.deviation.take(index), alone) - price
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
 
 
-def standing_for(arms: Sequence[int], alone: FloatArray, joint: JointView) -> NDArray[np.intp]:
+def standing_for(arms: Sequence[int], alone: FloatArray, joint: JointView) -> NDArray[np.intp] | None:
     """Return the position of the arm that stands for each in a plan, shape (k,): itself, or the best of its twins.
 
     Args:
         arms: Positions in the pool.
         alone: Utility of each one's answer alone, shape (k,).
-        joint: Knows the twins.
+        joint: Knows the twins; None is returned where there are none.
     """
-    every = np.arange(len(arms))
     if not joint.twins:
-        return every
-    for i, arm in enumerate(arms):
-        same = [k for k, other in enumerate(arms) if k == i or joint.are_twins(arm, other)]
-        every[i] = max(same, key=lambda k: (float(alone[k]), -k))
-    return every
+        return None
+    best_first = sorted(range(len(arms)), key=alone.tolist().__getitem__, reverse=True)
+    alike = ([k for k in best_first if arms[k] == arm or joint.are_twins(arms[k], arm)] for arm in arms)
+    return np.array([same[0] for same in alike])
+
+
+def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray) -> FloatArray:
+    """Return the greatest of `first_values` for each of several beliefs, shape (n,), at once.
+
+    Args:
+        prospects: What is believed, but for the qualities.
+        kept: Arms that may be asked.
+        qualities: The beliefs, shape (n, m).
+    """
+    if prospects.joint.twins:
+        each = (first_values(replace(prospects, quality=quality), kept).max() for quality in qualities)
+        return np.fromiter(each, dtype=np.float64)
+    index = list(kept)
+    quality, price = qualities[:, index], prospects.lambda_ * prospects.cost_usd[index]
+    alone, deviation = quality - price, prospects.deviation[index]
+    if prospects.depth < 2 or len(index) < 2:
+        first: FloatArray = alone.max(axis=1)
+        return first
+    together = alone.copy()
+    if prospects.comparable > 0.01:
+        is_useful = outdone_by(quality, price) <= prospects.depth
+        for pattern in np.unique(is_useful, axis=0):
+            at = np.ix_((is_useful == pattern).all(axis=1), pattern)
+            depth = min(prospects.depth, int(pattern.sum()))
+            _, together[at] = plan(NOTHING_ASKED, prospects.joint, quality[at], price[pattern], depth=depth)
+    apart = np.array([_bests_of_two(*each) for each in zip(quality, repeat(deviation), alone, strict=False)]) - price
+    best: FloatArray = (prospects.comparable * together + (1.0 - prospects.comparable) * apart).max(axis=1)
+    return best
+
+
+def _bests_of_two(quality: FloatArray, deviation: FloatArray, alone: FloatArray) -> FloatArray:
+    """Return the expected better one of each arm's answer and the best other arm's utility, shape (k,), k ≥ 2."""
+    worth = alone.tolist()
+    second, first = sorted(worth)[-2:]
+    others = [second if value == first else first for value in worth]
+    return expected_bests(quality, deviation, others)
 
 
 def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:
-    """Return how many other arms are better at no higher price, shape (k,).
+    """Return how many other arms are better at no higher price, in the shape of `quality`, (…, k).
 
     An arm outdone by more arms than may be asked is left out of plans: one of them is always there to ask instead. An
     approximation: now and then a weaker arm's vote tells more than the one that takes its place.
     """
-    better = (quality[:, None] > quality) & (price[:, None] <= price)
-    count: FloatArray = better.sum(axis=0)
+    better = (quality[..., :, None] > quality[..., None, :]) & (price[:, None] <= price)
+    count: FloatArray = better.sum(axis=-2)
     return count
 
 
@@ -250,23 +287,18 @@ def upsides(prospects: Prospects, uncertainty: FloatArray, kept: Sequence[int]) 
     gains, informed = np.zeros((2, len(uncertainty)))
     if not kept:
         return gains, informed
-    now = float(first_values(prospects, kept).max())
-    for i in kept:
-        believed, doubt = float(prospects.quality[i]), OPTIMISM * float(uncertainty[i])
-        better, worse = min(believed + doubt, 0.98), max(believed - doubt, 0.02)
-        gains[i] = max(_value_at(prospects, kept, i, better) - now, 0.0)
-        if gains[i] > 0.0:
-            # As probable as keeps the expectation at what is believed, also where one of them was cut.
-            chance = (believed - worse) / (better - worse)
-            informed[i] = chance * gains[i] + (1.0 - chance) * (_value_at(prospects, kept, i, worse) - now)
-    return gains, np.maximum(informed, 0.0)
-
-
-def _value_at(prospects: Prospects, kept: Sequence[int], arm: int, quality: float) -> float:
-    """Return the value of the best plan were an arm of this quality."""
-    moved = prospects.quality.copy()
-    moved[arm] = quality
-    return float(first_values(replace(prospects, quality=moved), kept).max())
+    believed, index = prospects.quality, np.array(kept)
+    doubt = OPTIMISM * uncertainty[index]
+    better, worse = np.minimum(believed[index] + doubt, 0.98), np.maximum(believed[index] - doubt, 0.02)
+    moved = np.tile(believed, (1 + 2 * len(index), 1))
+    moved[1 + np.arange(2 * len(index)), np.tile(index, 2)] = np.concatenate((better, worse))
+    now, *hoped = best_values(prospects, kept, moved).tolist()
+    up, down = np.array(hoped).reshape(2, -1) - now
+    # As probable as keeps the expectation at what is believed, also where one of them was cut.
+    chance = (believed[index] - worse) / np.maximum(better - worse, 1e-12)
+    gains[index] = np.maximum(up, 0.0)
+    informed[index] = np.where(up > 0.0, np.maximum(chance * up + (1.0 - chance) * down, 0.0), 0.0)
+    return gains, informed
 
 
 def expected_bests(means: FloatArray, deviations: FloatArray, others: Sequence[float]) -> FloatArray:

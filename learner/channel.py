@@ -10,6 +10,7 @@ traffic, and that on a prior: 6 % mistakes either way, good and bad pressed alik
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,13 +104,13 @@ class Channel:
         """Count one answer that was served."""
         self.counts *= GAMMA
         self.answers *= GAMMA
-        self.answers[0, : len(context.categories)] += context.categories
+        served = self.answers[0, : len(context.categories)]
+        served += context.categories
 
     def see(self, context: Context, p: float, before: float | None = None) -> None:
         """Count an answer that is good with probability p, or revise what was believed of it `before`."""
-        known, shares = len(context.categories), context.categories
         good, bad = (p, 1.0 - p) if before is None else (p - before, before - p)
-        self.counts[SEEN, :, :known] += np.array([[good], [bad]]) * shares
+        self._add(SEEN, context, good, bad)
 
     def rate(self, context: Context, weight: float, *, is_binary: bool) -> None:
         """Count a thumb or a rating on any answer."""
@@ -117,13 +118,16 @@ class Channel:
 
     def press(self, context: Context, weight: float, *, is_up: bool, belief: float) -> None:
         """Count a thumb on an informed answer that is good, after it, with probability `belief`."""
-        known, shares = len(context.categories), weight * context.categories
-        self.counts[UP if is_up else DOWN, :, :known] += np.array([[belief], [1.0 - belief]]) * shares
+        self._add(UP if is_up else DOWN, context, weight * belief, weight * (1.0 - belief))
+
+    def _add(self, kind: int, context: Context, good: float, bad: float) -> None:
+        counts = self.counts[kind, :, : len(context.categories)]
+        counts += np.array([[good], [bad]]) * context.categories
 
     @property
     def pressed(self) -> float:
         """Share of all answers that get a thumb, in (0, 1]."""
-        served, thumbs, _ = self.answers.sum(axis=1).tolist()
+        served, thumbs, _ = np.add.reduce(self.answers, 1).tolist()
         return min((float(thumbs) + 0.5) / (float(served) + 1.0), 1.0)
 
     @property
@@ -134,22 +138,31 @@ class Channel:
 
     def rates(self, context: Context) -> Rates:
         """Return the rates in a context's categories."""
-        return Rates(*(self.table()[:, : len(context.categories)] @ context.categories).tolist())
+        flips, pressed = self._tables()
+        known, shares = len(context.categories), context.categories
+        return Rates(*flips[:, :known].dot(shares).tolist(), *pressed[:, :known].dot(shares).tolist())
 
     def table(self) -> FloatArray:
         """Return the rates of every category in the order of `Rates`, shape (4, k)."""
-        wrong = np.stack([self.counts[DOWN, 0], self.counts[UP, 1]])
-        pressed = self.counts[UP] + self.counts[DOWN]
-        total = (wrong.sum(axis=1) + FLIP * FLIP_PRIOR_COUNT) / (pressed.sum(axis=1) + FLIP_PRIOR_COUNT)
-        flips = (wrong + FLIP_CATEGORY_COUNT * total[:, None]) / (pressed + FLIP_CATEGORY_COUNT)
-        return np.concatenate([np.minimum(np.maximum(flips, LEAST_FLIP), MOST_FLIP), self._pressed(pressed)])
+        return np.concatenate(self._tables())
 
-    def _pressed(self, pressed: FloatArray) -> FloatArray:
-        """Return how often good and bad answers are pressed in every category, shape (2, k)."""
-        seen, rate, prior = self.counts[SEEN], self.pressed, PRESS_PRIOR_COUNT
-        total = (pressed.sum(axis=1) + prior) / (seen.sum(axis=1) + prior / rate)
-        shares = (pressed + prior) / (seen + prior / total[:, None])
-        odds = np.sqrt(np.minimum(np.maximum(shares[1] / shares[0], 1.0 / MOST_SELECTION), MOST_SELECTION))
-        middle = np.sqrt(shares[0] * shares[1])
-        kept: FloatArray = np.minimum(np.stack([middle / odds, middle * odds]), 1.0)
-        return kept
+    def _tables(self) -> tuple[FloatArray, FloatArray]:
+        """Return how often good and bad answers are pressed the wrong way, and how often at all, shape (2, k) each."""
+        seen, up, down = self.counts
+        all_seen, all_up, all_down = np.add.reduce(self.counts, 2).tolist()
+        thumbs, all_wrong = [sum(each) for each in zip(all_up, all_down, strict=True)], (all_down[0], all_up[1])
+        pressed, wrong = up + down, np.array([down[0], up[1]])
+        usual = [(w + FLIP * FLIP_PRIOR_COUNT) / (n + FLIP_PRIOR_COUNT) for w, n in zip(all_wrong, thumbs, strict=True)]
+        flips = (wrong + FLIP_CATEGORY_COUNT * _column(usual)) / (pressed + FLIP_CATEGORY_COUNT)
+        prior, rate = PRESS_PRIOR_COUNT, self.pressed
+        shown = [(n + prior) / (s + prior / rate) for n, s in zip(thumbs, all_seen, strict=True)]
+        good, bad = (pressed + prior) / (seen + prior / _column(shown))
+        odds = np.sqrt(np.minimum(np.maximum(bad / good, 1.0 / MOST_SELECTION), MOST_SELECTION))
+        middle = np.sqrt(good * bad)
+        kept = np.minimum(np.array([middle / odds, middle * odds]), 1.0)
+        return np.minimum(np.maximum(flips, LEAST_FLIP), MOST_FLIP), kept
+
+
+def _column(values: Sequence[float]) -> FloatArray:
+    """Return one value for good and one for bad answers as a column, shape (2, 1)."""
+    return np.array(values)[:, None]

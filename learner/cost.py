@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ PRIOR_INPUT_TOKENS = 150.0
 PRIOR_TOKENS_PER_CHAR = 0.25
 PRIOR_CHARS = 400.0
 PRIOR_COUNT = 3.0
+
+Number = TypeVar("Number", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +45,31 @@ class CostView:
 
     def predict(self, context: Context) -> FloatArray:
         """Return the expected cost of one call in USD, shape (m,)."""
-        out = self.output_tokens[:, : len(context.categories)] @ context.categories
+        out = self.output_tokens[:, : len(context.categories)].dot(context.categories)
         into = self.tokens_per_char * context.input_chars
         cost: FloatArray = into * self.input_usd_per_token + out * self.output_usd_per_token
         return cost
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
         """Return the expected output tokens of some arms."""
-        tokens = (self.output_tokens[:, : len(context.categories)] @ context.categories).tolist()
+        tokens = self.output_tokens[:, : len(context.categories)].dot(context.categories).tolist()
         return [tokens[arm] for arm in arms]
 
 
 @dataclass(slots=True)
 class Cost:
-    """Discounted token counts of every arm; the arm order is the state's."""
+    """Discounted sums of every arm; the arm order is the state's.
+
+    Args:
+        arms: The pool.
+        sums: Calls and output tokens by category, shape (2, m, k).
+        chars: Characters asked, shape (m,).
+        input_tokens: What these came to, shape (m,).
+        seconds: Latency, shape (m,).
+    """
 
     arms: list[Arm] = field(default_factory=list)
-    calls: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
-    output_tokens: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    sums: FloatArray = field(default_factory=lambda: np.zeros((2, 0, 0)))
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -72,8 +82,7 @@ class Cost:
             self.arms[index] = arm
         else:
             self.arms.append(arm)
-            for name in ("calls", "output_tokens"):
-                setattr(self, name, np.vstack([getattr(self, name).reshape(-1, categories), np.zeros(categories)]))
+            self.sums = np.concatenate([self.sums.reshape(2, -1, categories), np.zeros((2, 1, categories))], axis=1)
             for name in ("chars", "input_tokens", "seconds"):
                 setattr(self, name, np.append(getattr(self, name), 0.0))
         self.set_prices()
@@ -85,20 +94,18 @@ class Cost:
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
-        missing = categories - self.calls.shape[1]
+        missing = categories - self.sums.shape[2]
         if missing > 0:
             self._view = None
-            self.calls = np.pad(self.calls, ((0, 0), (0, missing)))
-            self.output_tokens = np.pad(self.output_tokens, ((0, 0), (0, missing)))
+            self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, missing)))
 
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
         self._view = None
-        known, calls, tokens = len(context.categories), self.calls[index], self.output_tokens[index]
-        calls *= GAMMA
-        tokens *= GAMMA
-        calls[:known] += context.categories
-        tokens[:known] += context.categories * call.output_tokens
+        sums, shares = self.sums[:, index], context.categories
+        sums *= GAMMA
+        sums = sums[:, : len(shares)]
+        sums += shares * np.array([[1.0], [call.output_tokens]])
         self.chars[index] = self.chars[index] * GAMMA + context.input_chars
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
@@ -108,24 +115,48 @@ class Cost:
         self._view = None
         before = float(self.calls[index].sum())
         forgotten = slice(None) if category is None else category
-        self.calls[index, forgotten] *= kept
-        self.output_tokens[index, forgotten] *= kept
+        self.sums[:, index, forgotten] *= kept
         share = float(self.calls[index].sum()) / max(before, 1e-9)
         for sums in (self.chars, self.input_tokens, self.seconds):
             sums[index] *= share
 
+    @property
+    def calls(self) -> FloatArray:
+        """Calls by category, shape (m, k)."""
+        calls: FloatArray = self.sums[0]
+        return calls
+
+    @property
+    def output_tokens(self) -> FloatArray:
+        """Output tokens of these, shape (m, k)."""
+        tokens: FloatArray = self.sums[1]
+        return tokens
+
     def expected_output_tokens(self) -> FloatArray:
         """Output tokens per arm and category, shape (m, k)."""
-        calls, tokens = self.calls.sum(axis=1), self.output_tokens.sum(axis=1)
-        pool = (float(tokens.sum()) + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / (float(calls.sum()) + PRIOR_COUNT)
-        arm = (tokens + PRIOR_COUNT * pool) / (calls + PRIOR_COUNT)
-        expected: FloatArray = (self.output_tokens + PRIOR_COUNT * arm[:, None]) / (self.calls + PRIOR_COUNT)
-        return expected
+        calls, tokens = self._totals()
+        means = shrunk(calls, tokens, shrunk(sum(calls.tolist()), sum(tokens.tolist()), PRIOR_OUTPUT_TOKENS))
+        return shrunk(self.calls, self.output_tokens, means[:, None])
+
+    def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
+        """Return the expected output tokens of some arms: those of a view, which takes longer to publish."""
+        known, (calls, tokens) = len(context.categories), self._totals().tolist()
+        pool = shrunk(sum(calls), sum(tokens), PRIOR_OUTPUT_TOKENS)
+        told = []
+        for arm in arms:
+            mean, (seen, had) = shrunk(calls[arm], tokens[arm], pool), self.sums[:, arm, :known]
+            told.append(float(shrunk(seen, had, mean).dot(context.categories)))
+        return told
+
+    def _totals(self) -> FloatArray:
+        """Calls and output tokens, shape (2, m)."""
+        totals: FloatArray = np.add.reduce(self.sums, 2)
+        return totals
 
     def means_usd(self) -> FloatArray:
         """Expected cost of one call of each arm over all queries, USD, shape (m,)."""
-        calls = self.calls.sum(axis=1) + PRIOR_COUNT
-        out = (self.output_tokens.sum(axis=1) + PRIOR_COUNT * PRIOR_OUTPUT_TOKENS) / calls
+        calls, tokens = self._totals()
+        out, calls = shrunk(calls, tokens, PRIOR_OUTPUT_TOKENS), calls + PRIOR_COUNT
         into = (self.input_tokens + PRIOR_COUNT * PRIOR_INPUT_TOKENS) / calls
         usd: FloatArray = (into * self._usd_per_mtok[0] + out * self._usd_per_mtok[1]) / 1e6
         return usd
@@ -141,3 +172,8 @@ class Cost:
         ratio = (self.input_tokens + PRIOR_CHARS * PRIOR_TOKENS_PER_CHAR) / (self.chars + PRIOR_CHARS)
         tokens = self.expected_output_tokens()
         return CostView(into, out, tokens_per_char=ratio, output_tokens=tokens, typical_usd=self.means_usd())
+
+
+def shrunk(calls: Number, tokens: Number, to: Number | float) -> Number:
+    """Return output tokens per call, shrunk to what is usual."""
+    return (tokens + PRIOR_COUNT * to) / (calls + PRIOR_COUNT)

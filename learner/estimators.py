@@ -82,9 +82,9 @@ class DiscountedRidge(base.Regressor):
     def revise(self, phi: FloatArray, weight: float, weighted_target: float) -> None:
         """Add `weight` to the precision along φ and `weighted_target` to b: also corrects what was learned before."""
         self.resize(len(phi))
-        direction = self.covariance @ phi
-        spread = 1.0 + weight * float(phi @ direction)
-        self.mean += direction * ((weighted_target - weight * float(phi @ self.mean)) / spread)
+        direction = self.covariance.dot(phi)
+        spread = 1.0 + weight * float(phi.dot(direction))
+        self.mean += direction * ((weighted_target - weight * float(phi.dot(self.mean))) / spread)
         # A new matrix, since readers may hold the old one.
         covariance = square(direction)
         covariance *= -weight / spread
@@ -169,18 +169,17 @@ class BayesianLogistic(base.Classifier):
             weight: What the label counts for, ≥ 0.
         """
         self._forget()
-        p = sigmoid(offset + float(self.mean @ x))
-        direction = self.covariance @ x
+        p = sigmoid(offset + float(self.mean.dot(x)))
+        direction = self.covariance.dot(x)
         slope = weight * max(p * (1.0 - p), 1e-4)
-        self.covariance -= square(direction) * (slope / (1.0 + slope * float(x @ direction)))
-        self.mean += self.covariance @ x * (weight * (y - p))
+        self.covariance -= square(direction) * (slope / (1.0 + slope * float(x.dot(direction))))
+        self.mean += self.covariance.dot(x) * (weight * (y - p))
 
     def _forget(self) -> None:
         if self.gamma < 1.0:
             # Scaling rows and columns keeps the matrix positive definite, and no variance passes the prior's.
-            grow = np.minimum(1.0 / self.gamma, self.prior_variances / np.maximum(self.covariance.diagonal(), 1e-12))
-            scale = np.sqrt(np.maximum(grow, 1.0))
-            self.covariance *= scale[:, None] * scale
+            room = self.prior_variances / np.maximum(self.covariance.diagonal(), 1e-12)
+            self.covariance *= square(np.sqrt(np.minimum(np.maximum(room, 1.0), 1.0 / self.gamma)))
 
     def learn_one(self, x: dict[Any, Any], y: bool) -> None:
         """Take in one label given with a dictionary of features (River's interface)."""

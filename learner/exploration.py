@@ -9,8 +9,10 @@ they cannot, only the answer that was served is ever rated: there an arm is trie
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -55,13 +57,14 @@ def mix_with_floor(utilities: FloatArray, *, temperature: float, floors: FloatAr
         >>> mix_with_floor(np.zeros(2), temperature=1.0, floors=np.full(2, 0.1))
         array([0.5, 0.5])
     """
-    if not len(utilities) or not math.isfinite(utilities.sum()):
+    worth, least = utilities.tolist(), floors.tolist()
+    if not worth or not math.isfinite(sum(worth)):
         raise ValueError(f"utilities must be finite and not empty, got {utilities}")
-    reserved = float(floors.sum())
-    if temperature <= 0.0 or (floors < 0.0).any() or reserved > 1.0:
+    reserved = sum(least)
+    if temperature <= 0.0 or min(least) < 0.0 or reserved > 1.0:
         raise ValueError(f"need temperature > 0 and floors >= 0 that sum to at most 1, got {temperature}, {floors}")
-    weight = np.exp(np.maximum((utilities - utilities.max()) / temperature, -700.0))
-    mixed: FloatArray = (1.0 - reserved) / weight.sum() * weight + floors
+    weight = np.exp(np.maximum((utilities - max(worth)) / temperature, -700.0))
+    mixed: FloatArray = (1.0 - reserved) / sum(weight.tolist()) * weight + floors
     return mixed
 
 
@@ -121,8 +124,8 @@ def given_up(*, values: FloatArray, costs_usd: FloatArray, lambda_: float, drawn
 
 def draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
     """Draw an index with these probabilities, shape (k,), by one uniform number."""
-    bounds = probabilities.cumsum()
-    return int(bounds.searchsorted(rng.random() * bounds[-1], side="right"))
+    bounds = list(accumulate(probabilities.tolist()))
+    return bisect_right(bounds, rng.random() * bounds[-1])
 
 
 def floors_for(
@@ -146,8 +149,8 @@ def floors_for(
     extra = np.maximum(extra_usd, 0.0)
     price = extra + allowance_usd
     share = uncertainty / price
-    share = most * share / max(share.sum(), 1e-12)
-    cost = float(share @ extra)
+    share *= most / max(sum(share.tolist()), 1e-12)
+    cost = float(share.dot(extra))
     floors: FloatArray = share * min(1.0, allowance_usd / max(cost, 1e-12))
     return floors
 
@@ -219,8 +222,8 @@ def extra_usd(*, values: FloatArray, costs_usd: FloatArray, lambda_: float) -> F
         lambda_: Quality per USD.
     """
     best = int(values.argmax())
-    given_up = (values[best] - values) / max(lambda_, 1e-9)
-    extra: FloatArray = np.maximum(np.minimum(costs_usd - costs_usd[best], given_up), 0.0)
+    given_up = (float(values[best]) - values) / max(lambda_, 1e-9)
+    extra: FloatArray = np.maximum(np.minimum(costs_usd - float(costs_usd[best]), given_up), 0.0)
     return extra
 
 

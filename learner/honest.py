@@ -47,17 +47,18 @@ class HonestQuality:
 
     def serve(self, arm: int, context: Context, p: float) -> None:
         """Take in an answer that is believed to be good with probability p."""
-        self.sums[:, arm] *= GAMMA
-        self._add(arm, context, (1.0, p, p * p, 0.0, 0.0, 0.0, 0.0))
+        sums = self.sums[:, arm]
+        sums *= GAMMA
+        self._add(slice(3), arm, context, (1.0, p, p * p))
 
     def rate(self, arm: int, context: Context, p: float, rectifier: float, weight: float) -> None:
         """Correct an answer, believed good with probability p, by its rating's rectifier; `weight` lies in [0, 1]."""
         r = weight * rectifier
-        self._add(arm, context, (0.0, 0.0, 0.0, r, r * r, p * r, weight))
+        self._add(slice(3, 7), arm, context, (r, r * r, p * r, weight))
 
-    def _add(self, arm: int, context: Context, terms: tuple[float, ...]) -> None:
-        known = len(context.categories)
-        self.sums[:, arm, :known] += np.array(terms)[:, None] * context.categories
+    def _add(self, rows: slice, arm: int, context: Context, terms: tuple[float, ...]) -> None:
+        sums = self.sums[rows, arm, : len(context.categories)]
+        sums += np.array(terms)[:, None] * context.categories
 
     def of_arm(self, arm: int, rated: float) -> Estimate | None:
         """Estimate an arm's quality over the answers it gave, of which a share is rated; None where there are none."""

@@ -63,18 +63,18 @@ def at_nodes(level: FloatArray, spread: float) -> FloatArray:
 
 
 def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
-    """Read a_mj from a table, or from tables stacked along the first axis, shape (…, m, 5)."""
+    """Read a_mj of qualities of shape (…, m) from a table, or from tables stacked along the first axis: (…, m, 5)."""
     place = (np.minimum(np.maximum(quality, LOWEST), HIGHEST - 1e-9) - LOWEST) * ROWS_PER_QUALITY
     row = place.astype(np.intp)
     rows = table.take(row, axis=-3)
-    read: FloatArray = rows[..., 0, :] + (place - row)[:, None] * rows[..., 1, :]
+    read: FloatArray = rows[..., 0, :] + (place - row)[..., None] * rows[..., 1, :]
     return read
 
 
 def pattern(right: FloatArray, groups: tuple[int, ...]) -> FloatArray:
     """Return the chance that just the answers of each hypothesis' group are right, shape (…, G + 1, 5)."""
-    either = np.concatenate([right, 1.0 - right], axis=-2)
-    chance: FloatArray = either.take(members(groups), axis=-2).prod(axis=-2)
+    either = np.concatenate((right, 1.0 - right), -2)
+    chance: FloatArray = np.multiply.reduce(either.take(members(groups), -2), -2)
     return chance
 
 
@@ -107,26 +107,26 @@ class Partition:
     @property
     def posterior(self) -> FloatArray:
         """Probability of each hypothesis, shape (G + 1,); entry 0: no answer is right."""
-        total = self.mass @ ALL_NODES
-        posterior: FloatArray = total / total.sum()
+        total = self.mass.dot(ALL_NODES)
+        posterior: FloatArray = total / sum(total.tolist())
         return posterior
 
     @property
     def of_answers(self) -> FloatArray:
         """Probability of each answer to be right, shape (r,)."""
-        return self.posterior[own(self.groups)]
+        return self.posterior.take(own(self.groups))
 
     def weighed(self, evidence: FloatArray) -> Partition:
         """Return the partition with log-likelihood ratios on its answers, shape (r,); a group has its members' mean."""
-        said = np.exp(means_over(self.groups) @ evidence)
+        said = np.exp(means_over(self.groups).dot(evidence))
         return Partition(self.right, self.groups, self.sizes, self.mass * said[:, None])
 
     def told(self, group: int, belief: float) -> Partition:
         """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
         before = min(max(float(self.posterior[1 + group]), 1e-6), 1.0 - 1e-6)
-        scale = np.full(len(self.mass), (1.0 - belief) / (1.0 - before))
-        scale[1 + group] = belief / before
-        return Partition(self.right, self.groups, self.sizes, self.mass * scale[:, None])
+        scale = [[(1.0 - belief) / (1.0 - before)]] * len(self.mass)
+        scale[1 + group] = [belief / before]
+        return Partition(self.right, self.groups, self.sizes, self.mass * np.array(scale))
 
     def credits(self) -> tuple[FloatArray, FloatArray]:
         """Return what this query teaches of each arm's quality, free of how hard the query happened to be.
@@ -139,11 +139,11 @@ class Partition:
         Returns:
             Residuals, shape (r,), and weights ≥ 0, shape (r,).
         """
-        belief = self.mass / self.mass.sum()
-        node = belief.sum(axis=0)
+        node = np.add.reduce(self.mass, 0)
+        total = sum(node.tolist())
         slope = self.right * (1.0 - self.right)
-        residual = (belief[own(self.groups)] - node * self.right) @ ALL_NODES
-        weight: FloatArray = (slope @ node) / (slope @ NODE_WEIGHTS)
+        residual = (self.mass.take(own(self.groups), 0) - node * self.right).dot(ALL_NODES) / total
+        weight: FloatArray = slope.dot(node) / (total * slope.dot(NODE_WEIGHTS))
         return residual, weight
 
 
@@ -179,9 +179,9 @@ class JointView:
             heard: Positions of the answers that count, the first of every group among them; all where it is not given.
         """
         right = self.right(quality)
-        counted = groups if heard is None else tuple(groups[i] for i in heard)
-        votes = right if heard is None else right[list(heard)]
-        mass = pattern(votes, counted) * NODE_WEIGHTS * coincidences(counted, self.coincidence)[:, None]
+        counted = groups if heard is None else tuple([groups[i] for i in heard])
+        votes = right if heard is None else right.take(heard, 0)
+        mass = pattern(votes, counted) * weights(counted, self.coincidence)
         agreed = Partition(right, groups, sizes_of(counted), mass)
         return agreed if evidence is None else agreed.weighed(evidence)
 
@@ -237,6 +237,13 @@ def coincidences(groups: tuple[int, ...], c: float) -> FloatArray:
 
 
 @lru_cache(maxsize=4096)
+def weights(groups: tuple[int, ...], c: float) -> FloatArray:
+    """Return what the chances of a pattern are weighed with, by hypothesis and node, shape (G + 1, 5)."""
+    law: FloatArray = coincidences(groups, c)[:, None] * NODE_WEIGHTS
+    return law
+
+
+@lru_cache(maxsize=4096)
 def all_coincidences(groups: tuple[int, ...]) -> FloatArray:
     """Return `coincidences` for every c of the grid, shape (G + 1, 9)."""
     return np.array([coincidences(groups, c) for c in COINCIDENCES]).T
@@ -250,6 +257,7 @@ class Joint:
     """The mutable half: log-likelihood of the partitions seen, over the grid of s and c, discounted."""
 
     loglik: FloatArray = field(default_factory=lambda: np.zeros((len(SPREADS), len(COINCIDENCES))))
+    _view: JointView | None = None
 
     def observe(self, quality: FloatArray, groups: tuple[int, ...], *, known: int = 0) -> None:
         """Weigh every (s, c) by how well it foretold one partition.
@@ -262,15 +270,21 @@ class Joint:
         told = self._log_likelihood(quality, groups)
         if known > 1:
             told = told - self._log_likelihood(quality[:known], groups[:known])
-        self.loglik = GAMMA * self.loglik + told
+        self.loglik, self._view = GAMMA * self.loglik + told, None
 
     @staticmethod
     def _log_likelihood(quality: FloatArray, groups: tuple[int, ...]) -> FloatArray:
         right = interpolated(ALL_TABLES, quality)
-        likelihood: FloatArray = np.log(pattern(right, groups) @ NODE_WEIGHTS @ all_coincidences(groups))
+        likelihood: FloatArray = np.log(pattern(right, groups).dot(NODE_WEIGHTS).dot(all_coincidences(groups)))
         return likelihood
 
     def view(self, twins: Pairs = frozenset()) -> JointView:
-        """Return the most probable (s, c) under a wide prior, with the pairs of arms that are twins."""
-        s, c = divmod(int((self.loglik + LOG_PRIOR).argmax()), len(COINCIDENCES))
-        return JointView(float(SPREADS[s]), COINCIDENCES[c], twins)
+        """Return the most probable (s, c) under a wide prior; the same one until something else is learned.
+
+        Args:
+            twins: The pairs of arms that are twins.
+        """
+        if self._view is None or self._view.twins != twins:
+            s, c = divmod(int((self.loglik + LOG_PRIOR).argmax()), len(COINCIDENCES))
+            self._view = JointView(float(SPREADS[s]), COINCIDENCES[c], twins)
+        return self._view

@@ -7,10 +7,9 @@ every arm that gave the same answer, and the other way round every arm that did 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from learner.answered import Answered
 from learner.channel import Rates
@@ -22,6 +21,7 @@ from learner.types import FloatArray, Rated
 UNLABELLED_WEIGHT = 0.5
 LEAST_WEIGHT = 0.05
 LEAST_BELIEF = 0.005
+DEVIATION_GAMMA = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,15 @@ class RatedLabels:
     moved: float
     labels: Mapping[int, Label]
 
+    @property
+    def seen(self) -> float:
+        """The rating as far as it counts, in [0, 1]: what is left of it is as good as expected."""
+        return self.expected + self.weight * (min(max(self.value, 0.0), 1.0) - self.expected)
+
+    def deviation(self, before: float) -> float:
+        """Return how far evidence moves the belief in the arm's answers, given how far it did `before`."""
+        return math.sqrt(DEVIATION_GAMMA * before**2 + (1.0 - DEVIATION_GAMMA) * self.moved**2)
+
 
 def agreement_labels(answered: Answered) -> dict[int, Label]:
     """Label answers by who agrees with whom, as far as ratings of such answers have borne that out.
@@ -70,10 +79,9 @@ def within(belief: float) -> float:
 
 def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, *, trust: float) -> dict[int, Label]:
     """Turn a posterior into labels; `trust` in (0, 1] is the share of an observation that one of them counts for."""
-    residual, weight = partition.credits()
-    counted = np.maximum(trust * weight, LEAST_WEIGHT)
-    values = np.minimum(np.maximum(quality + residual / counted, -0.5), 1.5)
-    return {arm: Label(w, v) for arm, w, v in zip(arms, counted.tolist(), values.tolist(), strict=True)}
+    credits = zip(arms, quality.tolist(), *(credit.tolist() for credit in partition.credits()), strict=True)
+    counted = [(arm, q, residual, max(trust * weight, LEAST_WEIGHT)) for arm, q, residual, weight in credits]
+    return {arm: Label(weight, min(max(q + residual / weight, -0.5), 1.5)) for arm, q, residual, weight in counted}
 
 
 def rated_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: float = 1.0) -> RatedLabels | None:

@@ -18,7 +18,6 @@ from learner.types import FloatArray
 
 IntArray = NDArray[np.intp]
 State = tuple[tuple[int, ...], tuple[int, ...]]
-NOWHERE = np.zeros(1)
 
 
 class Table:
@@ -144,41 +143,44 @@ def plan(
     Args:
         partition: The answers so far.
         joint: The joint model.
-        quality: Believed quality of the k arms that may be asked, shape (k,).
+        quality: Believed quality of the k arms that may be asked, shape (k,), or several such beliefs, shape (n, k).
         price: λ times their expected cost, shape (k,), in quality.
         depth: Most further arms to ask, 1 ≤ depth ≤ k.
 
     Returns:
-        The probability that the leading answer is right (0 before any answer), and the values, shape (k,).
+        The probability that the leading answer is right (0 before any answer), and the values, in the shape of
+        `quality`.
     """
-    index = table(len(quality), partition.sizes, depth)
+    index = table(quality.shape[-1], partition.sizes, depth)
     right = joint.right(quality)
-    factors = np.concatenate([right, 1.0 - right])
+    factors = np.concatenate([right, 1.0 - right], axis=-2)
     laws = index.law(joint.coincidence)
     likelihood = partition.mass
     levels: list[tuple[FloatArray, FloatArray]] = []
     for d in range(depth - 1):
         mass = _masses(index, d, likelihood, factors) * laws[d]
-        levels.append((mass.sum(axis=0), mass[1:].max(axis=0)))
-        likelihood = likelihood.take(index.parent[d], axis=0) * factors.take(index.factor[d], axis=0)
-    value = (_masses(index, depth - 1, likelihood, factors) * laws[-1]).max(axis=0)
+        levels.append((mass.sum(axis=-2), mass[..., 1:, :].max(axis=-2)))
+        likelihood = likelihood.take(index.parent[d], axis=-2) * factors.take(index.factor[d], axis=-2)
+    value = (_masses(index, depth - 1, likelihood, factors) * laws[-1]).max(axis=-2)
     for d in range(depth - 1, 0, -1):
         total, best = levels[d - 1]
-        value = np.maximum(best, _ask(index, d, value, price, total).max(axis=0))
+        value = np.maximum(best, _ask(index, d, value, price, total).max(axis=-2))
     now = partition.mass @ ALL_NODES
     total_now = float(now.sum())
-    asked = _ask(index, 0, value, price, np.array([total_now]))[:, 0]
+    asked = _ask(index, 0, value, price, np.array([total_now]))[..., 0]
     return float(now[1:].max(initial=0.0)) / total_now, asked / total_now
 
 
 def _masses(index: Table, d: int, likelihood: FloatArray, factors: FloatArray) -> FloatArray:
-    """Likelihood of every hypothesis in every state of a level from that of the level above, shape (H, S)."""
-    mass: FloatArray = (likelihood @ factors.T).ravel().take(index.product[d])
+    """Likelihood of every hypothesis in every state of a level from that of the level above, shape (…, H, S)."""
+    products = likelihood @ factors.swapaxes(-1, -2)
+    mass: FloatArray = products.reshape(*products.shape[:-2], -1).take(index.product[d], axis=-1)
     return mass
 
 
 def _ask(index: Table, d: int, value: FloatArray, price: FloatArray, total: FloatArray) -> FloatArray:
-    """Unnormalised value of asking each arm in each state of level d, shape (A, S)."""
-    after = np.concatenate((value, NOWHERE)).take(index.child[d]).sum(axis=0)
-    asked: FloatArray = after - price.take(index.next_arm[d]) * total
+    """Unnormalised value of asking each arm in each state of level d, shape (…, A, S)."""
+    worth = np.concatenate((value, np.zeros((*value.shape[:-1], 1))), axis=-1)
+    after = worth.take(index.child[d], axis=-1).sum(axis=-3)
+    asked: FloatArray = after - price.take(index.next_arm[d]) * total[..., None, :]
     return asked

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from learner.answered import Answered
+from learner.answered import Answered, judged
 from learner.arrivals import Arrival
 from learner.cascade import Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
@@ -34,7 +35,6 @@ from learner.exploration import (
     trial_floors,
 )
 from learner.joint import JointView
-from learner.judges import features_of
 from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
 from learner.quality import Belief, Predictor
@@ -42,7 +42,6 @@ from learner.references import ReferencesView
 from learner.stacker import StackerView
 from learner.taxonomy import Taxonomy
 from learner.types import (
-    ANSWERING,
     Call,
     Context,
     Decision,
@@ -147,7 +146,7 @@ class View:
 
     def _comparable(self, context: Context) -> float:
         """Return the probability that answers to a query can be compared, in [0, 1]."""
-        return float(self.comparability[: len(context.categories)] @ context.categories)
+        return float(self.comparability[: len(context.categories)].dot(context.categories))
 
     def _sharpened(self, quality: FloatArray) -> FloatArray:
         """Draw beliefs about one query nearer to the arms' means, or away from them, as re-tuning found best."""
@@ -187,18 +186,18 @@ class View:
         self.check(context)
         allowed = eligible(self.arms, limits)
         found = self.quality.predict(context)
-        belief = replace(found, mean=self._sharpened(found.mean))
+        belief = Belief(self._sharpened(found.mean), found.variance, found.is_contextual)
         prospects = self.prospects(context, limits, belief.mean)
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
-        values = first_values(prospects, kept)
-        costs_usd = prospects.cost_usd[kept]
+        index = np.array(kept)
+        values, costs_usd = first_values(prospects, index), prospects.cost_usd.take(index)
         extra = extra_usd(values=values, costs_usd=costs_usd, lambda_=prospects.lambda_)
         # Who refuses exploration gets none of its draws, not even where it costs nothing.
         room_usd = self._room_usd(reserved_usd) if limits.explore else -1.0
         barred = barred_arms(
             values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
         )
-        floors = self._floors(values, extra, belief, prospects, kept, limits, barred, reserved_usd)
+        floors = self._floors(values, extra, belief, prospects, index, limits, barred, reserved_usd)
         mixed = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
         probabilities = confined(mixed, barred, int(values.argmax()))
         drawn = draw(probabilities, rng)
@@ -212,7 +211,7 @@ class View:
             probabilities=dict(zip(ids, probabilities.tolist(), strict=True)),
             propensity=float(probabilities[drawn]),
             scores=dict(zip(ids, scores, strict=True)),
-            qualities=dict(zip(ids, belief.mean[kept].tolist(), strict=True)),
+            qualities=dict(zip(ids, belief.mean.take(index).tolist(), strict=True)),
             costs_usd=dict(zip(ids, costs_usd.tolist(), strict=True)),
             lambda_=prospects.lambda_,
             stage=stage_of(belief, explored),
@@ -250,7 +249,7 @@ class View:
         extra: FloatArray,
         belief: Belief,
         prospects: Prospects,
-        kept: list[int],
+        kept: NDArray[np.intp],
         limits: Limits,
         barred: list[int],
         reserved_usd: float,
@@ -258,18 +257,19 @@ class View:
         if not limits.explore or len(kept) < 2:
             return np.zeros(len(kept))
         allowance_usd = max(self.allowance_usd - reserved_usd, 0.0)
-        cost, deviations = prospects.cost_usd[kept], np.sqrt(belief.variance[kept])
+        cost, deviations = prospects.cost_usd.take(kept), np.sqrt(belief.variance.take(kept))
         if prospects.comparable < LEAST_COMPARABLE:
             return trial_floors(
-                utilities=belief.mean[kept] - prospects.lambda_ * cost,
+                utilities=belief.mean.take(kept) - prospects.lambda_ * cost,
                 deviations=deviations,
                 extra_usd=extra,
                 allowance_usd=min(allowance_usd, self.request_usd),
                 barred=barred,
             )
-        deviations[barred] = 0.0
+        if barred:
+            deviations[barred] = 0.0
         return floors_for(
-            extra_usd=cost - cost[int(values.argmax())],
+            extra_usd=cost - float(cost[int(values.argmax())]),
             uncertainty=deviations,
             allowance_usd=min(allowance_usd, 0.02 * self.request_usd),
             most=0.05,
@@ -292,31 +292,19 @@ class View:
         """
         if quality is None:
             quality = self.quality.mean(context)
-        known = self.positions
-        done = [c for c in calls if c.outcome == "ok" and c.purpose in ANSWERING and c.arm in known]
-        arms = tuple(known[c.arm] for c in done)
-        expected = self.cost.expected_tokens(context, arms)
-        usually_stated = float(self.statedness[: len(context.categories)] @ context.categories)
-        features = tuple(
-            features_of(
-                call.evidence,
-                [s for s in scores if s.step == call.step],
-                output_tokens=call.output_tokens,
-                expected_tokens=tokens,
-                usually_stated=usually_stated,
-            )
-            for call, tokens in zip(done, expected, strict=True)
-        )
-        evidence = np.array([self.stacker.evidence(f, context.category) for f in features])
-        answers = Answers.of(
+        done = [c for c in calls if c.is_answer and c.arm in self.positions]
+        arms = tuple([self.positions[c.arm] for c in done])
+        return judged(
             arms,
-            [call.group for call in done],
-            quality=quality,
-            evidence=evidence,
-            faults=np.array([self.stacker.own_faults(f) for f in features]),
+            done,
+            scores,
+            quality=quality[list(arms)],
+            tokens=self.cost.expected_tokens(context, arms),
+            usually_stated=float(self.statedness[: len(context.categories)] @ context.categories),
+            category=context.category,
+            stacker=self.stacker,
             joint=self.joint,
         )
-        return Answered(tuple(c.step for c in done), arms, answers, features, self.stacker)
 
     def next_step(
         self, context: Context, limits: Limits, calls: Sequence[Call], scores: Sequence[JudgeScore]

@@ -11,9 +11,10 @@ half, `QualityView` the readers' immutable one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,6 +37,7 @@ FAMILIAR = 0.5
 GATE_PRIOR_LOGIT = (-2.0, -1.0)
 GATE_BOUND = 6.0
 LEAST_GATE = 0.01
+LEAST_QUALITY, MOST_QUALITY = 0.02, 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class QualityView:
         gate, level = self.gates[context.familiarity < FAMILIAR], self._level(context)
         variance = level * (1.0 - level) / (self.counts + 1.0)
         if gate > LEAST_GATE:
-            variance += gate * gate * NOISE_VARIANCE * ((self._stacked @ context.vector) @ context.vector)
+            directions = self._stacked.dot(context.vector).reshape(self.weights.shape)
+            variance += gate * gate * NOISE_VARIANCE * directions.dot(context.vector)
         return Belief(self._moved(level, gate, context), variance, gate > 0.5)
 
     def mean(self, context: Context) -> FloatArray:
@@ -133,40 +136,58 @@ class QualityView:
 
     def _level(self, context: Context) -> FloatArray:
         """Return what the cells alone say, shape (m,)."""
-        level: FloatArray = self.cells[:, : len(context.categories)] @ context.categories
+        level: FloatArray = self.cells[:, : len(context.categories)].dot(context.categories)
         return level
 
     def _moved(self, level: FloatArray, gate: float, context: Context) -> FloatArray:
         """Let the ridge move what the cells say as far as its gate lets it, shape (m,)."""
         if gate <= LEAST_GATE:
             return level
-        return np.minimum(np.maximum(level + gate * (self.weights @ context.vector), 0.02), 0.98)
+        moved: FloatArray = level + gate * self.weights.dot(context.vector)
+        return np.minimum(np.maximum(moved, LEAST_QUALITY), MOST_QUALITY)
 
     @cached_property
     def _stacked(self) -> FloatArray:
-        """The covariances as one array, shape (m, d, d); a learner that only looks at means never pays for it."""
-        return np.array(self.covariances)
+        """The covariances one below the other, shape (m·d, d); a learner that only looks at means never pays for it."""
+        return np.concatenate(self.covariances)
+
+
+class Fit(NamedTuple):
+    """What the cells say: quality by arm and category, (m, k); observations behind each mean incl. the prior, (m,)."""
+
+    cells: FloatArray
+    counts: FloatArray
+    means: FloatArray
 
 
 @dataclass(slots=True)
 class Quality:
-    """Everything learned about quality; grows with arms and categories, forgets per observation."""
+    """Everything learned about quality; grows with arms and categories, forgets per observation.
+
+    Args:
+        size: Features of a context.
+        arms: The pool.
+        sums: Observations and the sum of their values by arm and category, shape (2, m, k).
+        ridges: What the cells leave unexplained, by arm.
+        gate_evidence: Log-odds that labels have added to the gates' own, shape (2,).
+    """
 
     size: int
     arms: list[Arm] = field(default_factory=list)
-    count: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
-    total: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    sums: FloatArray = field(default_factory=lambda: np.zeros((2, 0, 0)))
     ridges: list[DiscountedRidge] = field(default_factory=list)
     gate_evidence: FloatArray = field(default_factory=lambda: np.zeros(2))
     _tilts: FloatArray = field(default_factory=lambda: np.zeros(0))
     _bounds: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     _strength: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _fitted: Fit | None = None
+    _is_stale: bool = False
     _view: QualityView | None = None
     _changed: set[int] = field(default_factory=set)
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace what is known of its prices and prior."""
-        self._view = None
+        self._view = self._fitted = None
         if index < len(self.arms):
             self.arms[index] = arm
         else:
@@ -174,8 +195,7 @@ class Quality:
             ridge = DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA)
             ridge.resize(self.size)
             self.ridges.append(ridge)
-            self.count = np.vstack([self.count.reshape(-1, categories), np.zeros(categories)])
-            self.total = np.vstack([self.total.reshape(-1, categories), np.zeros(categories)])
+            self.sums = np.concatenate([self.sums.reshape(2, -1, categories), np.zeros((2, 1, categories))], axis=1)
         self.set_priors()
 
     def set_priors(self) -> None:
@@ -188,16 +208,27 @@ class Quality:
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
-        missing = categories - self.count.shape[1]
+        missing = categories - self.sums.shape[2]
         if missing > 0:
-            self.count = np.pad(self.count, ((0, 0), (0, missing)))
-            self.total = np.pad(self.total, ((0, 0), (0, missing)))
-            self._view = None
+            self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, missing)))
+            self._view = self._fitted = None
+
+    @property
+    def count(self) -> FloatArray:
+        """Observations of each arm in each category, shape (m, k)."""
+        count: FloatArray = self.sums[0]
+        return count
+
+    @property
+    def total(self) -> FloatArray:
+        """Sum of their values, shape (m, k)."""
+        total: FloatArray = self.sums[1]
+        return total
 
     def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> Label:
         """Learn one answer's label, or replace what was learned of this answer `before`.
 
-        All labels between two views are measured against what the first one believed.
+        All labels between two fits are measured against what the first one believed.
 
         Returns:
             The label as it was counted, to be given as `before` when it is corrected.
@@ -207,116 +238,130 @@ class Quality:
         """
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
-        known, share = len(context.categories), context.categories
-        expected = float(self._latest().cells[index, :known] @ share)
-        count, total, ridge, weight = self.count[index], self.total[index], self.ridges[index], label.weight
+        shares, sums = context.categories, self.sums[:, index]
+        known = sums[:, : len(shares)]
+        cells = (self._fitted or self.fitted()).cells
+        expected = float(cells[index, : len(shares)].dot(shares))
+        ridge, weight = self.ridges[index], label.weight
         if before.weight == 0.0:
             self._weigh_gate(ridge, context, label, expected)
-            count *= GAMMA
-            total *= GAMMA
+            sums *= GAMMA
             ridge.update(context.vector, label.value - expected, weight)
         else:
             # Forgetting may have left less than there is to take back: then a correction counts no less than before.
-            if (count[:known] < before.weight * share - 1e-12).any():
+            if (known[0] < before.weight * shares - 1e-12).any():
                 weight = max(weight, before.weight)
             gained = weight * (label.value - expected) - before.weight * (before.value - expected)
             ridge.revise(context.vector, weight - before.weight, gained)
-        count[:known] += (weight - before.weight) * share
-        total[:known] += (weight * label.value - before.weight * before.value) * share
-        self._changed.add(index)
+        added = [weight - before.weight], [weight * label.value - before.weight * before.value]
+        known += np.array(added) * shares
+        self._touch(index)
         return Label(weight, label.value)
 
     def _weigh_gate(self, ridge: DiscountedRidge, context: Context, label: Label, expected: float) -> None:
         """Bayesian model averaging of the two predictions made before this label (prior odds: the gate's)."""
-        full = min(max(expected + float(ridge.mean @ context.vector), 0.02), 0.98)
+        full = min(max(expected + float(ridge.mean.dot(context.vector)), LEAST_QUALITY), MOST_QUALITY)
         gained = (label.value - expected) ** 2 - (label.value - full) ** 2
         at = int(context.familiarity < FAMILIAR)
         evidence = float(self.gate_evidence[at]) * GAMMA + label.weight * gained / (2.0 * NOISE_VARIANCE)
         self.gate_evidence[at] = min(max(evidence, -GATE_BOUND), GATE_BOUND)
 
+    def _touch(self, index: int) -> None:
+        """Note that something else is known of an arm than was fitted and published."""
+        self._changed.add(index)
+        self._is_stale = True
+
     def shrink(self, index: int, kept: float) -> None:
         """Forget all but a share of what is known of an arm, as after a drift alarm."""
-        self.count[index] *= kept
-        self.total[index] *= kept
+        self.sums[:, index] *= kept
         self.ridges[index].discount(kept)
-        self._changed.add(index)
+        self._touch(index)
 
     def shrink_category(self, index: int, category: int, kept: float) -> None:
         """Forget all but a share of what is known of an arm in one category."""
-        self.count[index, category] *= kept
-        self.total[index, category] *= kept
-        self._changed.add(index)
+        self.sums[:, index, category] *= kept
+        self._touch(index)
 
     def age(self, index: int, most: float) -> float:
         """Forget all but `most` observations of an arm and still believe its mean; returns the share that was kept.
 
         What is taken away is as good as the mean: so an arm that was bad stays bad until its answers say otherwise.
         """
-        count, total = self.count[index], self.total[index]
+        count, total = self.sums[:, index]
         seen = float(count.sum())
         kept = min(1.0, most / max(seen, most))
         if kept < 1.0:
             # What the prior would move the mean by, now that less stands against it.
-            gap = float(total.sum()) - float(self.view().means[index]) * seen
+            gap = float(total.sum()) - float(self.fitted().means[index]) * seen
             self.total[index] = kept * total + (1.0 - kept) * gap / seen * count
             self.count[index] = kept * count
             self.ridges[index].discount(kept)
-            self._changed.add(index)
+            self._touch(index)
         return kept
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Return each arm's quality over all queries and the observations behind it incl. the prior, shape (m,)."""
-        latest = self.view()
-        return latest.means, latest.counts
+        fit = self.fitted()
+        return fit.means, fit.counts
 
-    def _fit(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Fit cells, shape (m, k), the arms' means and the observations behind these incl. the prior, shape (m,)."""
+    def fitted(self) -> Fit:
+        """Return what the cells say by now; the same as long as nothing is learned."""
+        if self._fitted is None or self._is_stale:
+            self._fitted, self._is_stale = self._fit(), False
+        return self._fitted
+
+    def believed(self, context: Context, arms: Iterable[int]) -> dict[int, float]:
+        """Return the quality of some arms on a query: what a view says of them, which takes longer to publish."""
+        cells, shares, gate = self.fitted().cells, context.categories, self.gates()[context.familiarity < FAMILIAR]
+        levels = {arm: float(cells[arm, : len(shares)].dot(shares)) for arm in arms}
+        if gate <= LEAST_GATE:
+            return levels
+        moved = {arm: level + gate * float(self.ridges[arm].mean.dot(context.vector)) for arm, level in levels.items()}
+        return {arm: min(max(quality, LEAST_QUALITY), MOST_QUALITY) for arm, quality in moved.items()}
+
+    def _fit(self) -> Fit:
         if not self.arms:
-            return np.zeros((0, self.count.shape[1])), np.zeros(0), np.zeros(0)
-        # One reduction of each table along each axis: this is done for every label.
-        seen, had = np.add.reduce(self.count, 0), np.add.reduce(self.total, 0)
+            return Fit(np.zeros((0, self.sums.shape[2])), np.zeros(0), np.zeros(0))
+        # One reduction of both tables along each axis: this is done for every label.
+        seen, had = np.add.reduce(self.sums, 1)
         means, counts = self._levelled_means(seen, had)
-        return self._cells(means, seen, had), means, counts
+        return Fit(self._cells(means, seen, had), counts, means)
 
     def _cells(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
-        shifted = odds(means)[:, None] * self._shifts(means, seen, had)
+        shifted = (means / (1.0 - means))[:, None] * self._shifts(means, seen, had)
         base = shifted / (1.0 + shifted)
         cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
         clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)
         return clipped
 
     def _levelled_means(self, seen: FloatArray, had: FloatArray) -> tuple[FloatArray, FloatArray]:
-        counts, total = np.add.reduce(self.count, 1), np.add.reduce(self.total, 1)
-        pool = (float(np.add.reduce(had)) + 2.0 * POOL_PRIOR_QUALITY) / (float(np.add.reduce(seen)) + 2.0)
-        low, high = self._bounds
-        total += self._strength * np.minimum(np.maximum(pool + self._tilts, low), high)
-        counts += self._strength
-        means = total / counts
-        for _ in range(LEVELLINGS):
-            means = (total - self.count @ self._ease(means, seen, had)) / counts
-        # Labels may leave [0, 1]; what is believed may not.
-        return np.minimum(np.maximum(means, 0.01), 0.99), counts
-
-    def _ease(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
-        """How much better arms do in each category than their means say, shape (k,), 0 on average.
+        """Fit the arms' means and the observations behind these incl. the prior, shape (m,) each.
 
         Arms are not asked in all categories alike, least of all those that are tried where others are weak: what is
         easy for all must not be taken for the merit of one (a two-way layout, fitted by alternating least squares).
         """
-        ease = (had - means @ self.count) / (seen + SHIFT_PRIOR_COUNT)
-        levelled: FloatArray = ease - float(seen @ ease) / max(float(np.add.reduce(seen)), 1.0)
-        return levelled
+        counts, total = np.add.reduce(self.sums, 2)
+        observed = sum(counts.tolist())
+        pool = (sum(total.tolist()) + 2.0 * POOL_PRIOR_QUALITY) / (observed + 2.0)
+        low, high = self._bounds
+        total += self._strength * np.minimum(np.maximum(pool + self._tilts, low), high)
+        counts += self._strength
+        means, slack, shares = total / counts, seen + SHIFT_PRIOR_COUNT, seen / max(observed, 1.0)
+        for _ in range(LEVELLINGS):
+            # How much better arms do in each category than their means say, 0 on average.
+            ease = (had - means.dot(self.count)) / slack
+            ease -= shares.dot(ease)
+            means = (total - self.count.dot(ease)) / counts
+        # Labels may leave [0, 1]; what is believed may not.
+        return np.minimum(np.maximum(means, 0.01), 0.99), counts
 
     def _shifts(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
         """How much easier each category is for the whole pool, as a factor of the odds, shape (k,)."""
-        level = SHIFT_PRIOR_COUNT * float(np.add.reduce(means)) / len(means)
-        sums = np.array([had, means @ self.count]) + level
+        level = SHIFT_PRIOR_COUNT * sum(means.tolist()) / len(means)
+        sums = np.array([had, means.dot(self.count)]) + level
         found, foreseen = odds(sums / (seen + SHIFT_PRIOR_COUNT))
         shifts: FloatArray = found / foreseen
         return shifts
-
-    def _latest(self) -> QualityView:
-        return self._view or self.view()
 
     def view(self) -> QualityView:
         """Return an immutable copy for readers; only what changed since the last one is built anew."""
@@ -329,9 +374,8 @@ class Quality:
         else:
             return self._view
         self._changed.clear()
-        cells, means, counts = self._fit()
-        covariances = tuple(ridge.covariance for ridge in self.ridges)
-        self._view = QualityView(cells, counts, means, weights, covariances, self.gates())
+        fit, covariances = self.fitted(), tuple(ridge.covariance for ridge in self.ridges)
+        self._view = QualityView(fit.cells, fit.counts, fit.means, weights, covariances, self.gates())
         return self._view
 
     def gates(self) -> tuple[float, float]:

@@ -40,10 +40,10 @@ def standing(ratings: Mapping[tuple[str, bool], Rating]) -> Rating | None:
     Args:
         ratings: By metric, and whether it is the episode that was rated.
     """
+    if len(ratings) < 2:
+        return next(iter(ratings.values()), None)
     own = {metric: rating for (metric, of_episode), rating in ratings.items() if not of_episode}
     said = own or {metric: rating for (metric, _), rating in ratings.items()}
-    if not said:
-        return None
     highest = max(rank(metric) for metric in said)
     first, *others = (said[metric] for metric in sorted(said) if rank(metric) == highest)
     if not others:

@@ -42,7 +42,7 @@ def read(
     answers = Answers.of(
         tuple(arms),
         [call.group for call in event.calls],
-        quality=view.quality.mean(event.context),
+        quality=view.quality.mean(event.context)[list(arms)],
         evidence=np.zeros(len(arms)),
         joint=view.joint,
     )

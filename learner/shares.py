@@ -10,9 +10,9 @@ GAMMA = 0.998
 
 def note(counts: FloatArray, context: Context, *, is_so: bool) -> None:
     """Count one query, and whether it is so, in place; `counts` has shape (2, k): of all, and of those."""
-    known = len(context.categories)
     counts *= GAMMA
-    counts[: 1 + is_so, :known] += context.categories
+    counted = counts[: 1 + is_so, : len(context.categories)]
+    counted += context.categories
 
 
 def share(counts: FloatArray) -> FloatArray:
@@ -20,3 +20,8 @@ def share(counts: FloatArray) -> FloatArray:
     seen, so = counts
     shrunk: FloatArray = (so + 0.5 * PRIOR_COUNT) / (seen + PRIOR_COUNT)
     return shrunk
+
+
+def usual(counts: FloatArray, context: Context) -> float:
+    """Return how often it is so of such a query, in (0, 1)."""
+    return float(share(counts)[: len(context.categories)].dot(context.categories))

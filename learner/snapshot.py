@@ -48,8 +48,8 @@ from learner.twins import Twins
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
 SCHEMA = 9
-QUALITY_ARRAYS = ("count", "total", "gate_evidence")
-COST_ARRAYS = ("calls", "output_tokens", "chars", "input_tokens", "seconds")
+QUALITY_ARRAYS = ("sums", "gate_evidence")
+COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
 STATE_ARRAYS = ("deviation", "comparable", "stated", "upsides", "shares")
 

@@ -43,15 +43,14 @@ class StackerView:
 
     def evidence(self, features: Mapping[str, float], category: int) -> float:
         """Log-likelihood ratio of an answer's evidence, without bias and prior."""
-        offsets = self.offsets.get(category, {})
-        return sum(
-            (self.weight(name) + offsets.get(name, 0.0)) * value
-            for name, value in (*features.items(), *presence(features).items())
-        )
+        offsets, told = self.offsets.get(category, {}), 0.0
+        for name, value in (*features.items(), *presence(features).items()):
+            told += (self.weight(name) + offsets.get(name, 0.0)) * value
+        return told
 
     def own_faults(self, features: Mapping[str, float]) -> float:
         """Return the part of the evidence that says nothing of answers that equal this one."""
-        return sum(self.weight(name) * features[name] for name in OWN_FAULTS if name in features)
+        return sum([self.weight(name) * features[name] for name in OWN_FAULTS if name in features])
 
     def weight(self, name: str) -> float:
         """Weight of a feature over all categories."""

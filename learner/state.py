@@ -13,7 +13,7 @@ import numpy as np
 
 from learner.accounts import Accounts
 from learner.alarms import heed, revise
-from learner.answered import Answered
+from learner.answered import Answered, judged
 from learner.arrivals import Arrivals
 from learner.budget import Controller
 from learner.cascade import Answers, Prospects
@@ -35,9 +35,9 @@ from learner.quality import UNLABELLED, Label, Quality
 from learner.recorded import read
 from learner.recovery import Recovery
 from learner.references import References
-from learner.shares import note, share
+from learner.shares import note, share, usual
 from learner.stacker import Stacker
-from learner.taxonomy import Taxonomy
+from learner.taxonomy import FAMILIAR_COSINE, Taxonomy
 from learner.traffic import Traffic
 from learner.trust import Trust
 from learner.twins import Twins
@@ -63,12 +63,11 @@ from learner.types import (
     Served,
 )
 
-DEVIATION_GAMMA = 0.98
 ADVANCE_REQUESTS = 10.0
 UNKNOWN_UPSIDE = 0.05
 ENOUGH_FOR_CURVE = 200
-# Of what is known when arms turn out to be twins: each had spoken for the other, and against who differed.
-KEPT_OF_TWINS, KEPT_OF_OTHERS = 0.02, 0.2
+# Of what is known of all arms when some turn out to be twins: together they had outvoted the others.
+KEPT_OF_TWINS = 0.03
 
 
 @dataclass(slots=True)
@@ -119,9 +118,7 @@ class LearnerState:
             accounts=Accounts(Controller.of(objective, scale_usd=1e-3)),
             ledger=Ledger(max_explore_share, max_explore_usd_per_day),
         )
-        state.comparable = np.zeros((2, len(state.taxonomy.names)))
-        state.stated = np.zeros((2, len(state.taxonomy.names)))
-        state.trust.make_room(0, len(state.taxonomy.names))
+        state._make_room(len(state.taxonomy.names))
         state._advance()
         return state
 
@@ -246,7 +243,8 @@ class LearnerState:
                 self._read(event)
             case Probed(served):
                 self._study(served)
-                self._probe(served)
+                lesson = self.lessons.of(served.inference_id)
+                self.trust.probe(served, lesson, self._answered(served, lesson))
             case Served():
                 self._study(event)
                 if event.is_request:
@@ -255,34 +253,32 @@ class LearnerState:
     def _study(self, event: Served) -> None:
         """Learn what an inference tells before anybody rates it."""
         self._check(event.calls)
-        self._see(event)
+        context, answers, lesson = event.context, event.answers, self.lessons.of(event.inference_id)
+        arms = tuple([self._positions[call.arm] for call in answers])
+        foreseen = self.cost.expected_tokens(context, arms)
+        fresh = {event.calls[i].step for i in event.fresh}
+        self._see(event, lesson, known=sum([call.step not in fresh for call in answers]), foreseen=foreseen)
         if self.contest is not None and event.is_first:
             usd, lambda_ = sum(call.cost_usd for call in event.calls), self.accounts.of(event.account).lambda_
-            lesson, at_s = self.lessons.of(event.inference_id), self.drift.at_s
-            self.contest.serve(event, lesson, at_s=at_s, lambda_=lambda_, usd=usd)
-        foreseen = self.cost.view()
-        for call in (event.calls[i] for i in event.fresh):
-            if call.outcome == "ok" and call.purpose in ANSWERING:
-                arm, context = self._positions[call.arm], event.context
-                tokens = foreseen.expected_tokens(context, [arm])[0]
+            self.contest.serve(event, lesson, at_s=self.drift.at_s, lambda_=lambda_, usd=usd)
+        for arm, call, tokens in zip(arms, answers, foreseen, strict=True):
+            if call.step in fresh:
                 self.cost.observe(arm, context, call)
                 note(self.stated, context, is_so=call.states_answer)
                 self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
                 if self.recovery.answered(arm, self.requests):
                     self._look_around()
 
-    def _see(self, event: Served) -> None:
+    def _see(self, event: Served, lesson: Lesson, *, known: int, foreseen: Sequence[float]) -> None:
         """Learn from who agreed with whom, and from the judges, before anybody pressed a thumb."""
-        lesson, answers = self.lessons.of(event.inference_id), event.answers
-        fresh = {event.calls[i].step for i in event.fresh}
-        known = sum(call.step not in fresh for call in answers)
+        answers = event.answers
         if event.is_first:
             self._greet(event, lesson, answers)
         is_told = known < len(answers) > 1 and any(call.group is not None for call in answers)
         if not is_told and not (event.is_first and event.scores):
             # Nothing tells of a lone answer that nobody judged.
             return
-        answered = self._answered(event, lesson)
+        answered = self._answered(event, lesson, foreseen)
         self.trust.tell(event, lesson, answered)
         if event.is_first and event.scores:
             for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
@@ -297,9 +293,9 @@ class LearnerState:
         """Learn who is right together with whom, and who repeats whom; what twins said of each other is forgotten."""
         heard, before = list(answers.heard), sum(i < known for i in answers.heard)
         self.joint.observe(answers.quality[heard], answers.groups_heard, known=before)
-        found = {arm for pair in self.twins.observe(answers, known=known) for arm in pair}
-        for arm in range(len(self.arms) if found else 0):
-            self.quality.shrink(arm, KEPT_OF_TWINS if arm in found else KEPT_OF_OTHERS)
+        if self.twins.observe(answers, known=known):
+            for arm in range(len(self.arms)):
+                self.quality.shrink(arm, KEPT_OF_TWINS)
 
     def _greet(self, event: Served, lesson: Lesson, answers: Sequence[Call]) -> None:
         """Note what was believed of an answer when it was served: ratings will tell how far that was right."""
@@ -309,11 +305,6 @@ class LearnerState:
         self.stacker.count(event.scores, answers=len(answers), category=event.context.category)
         if answers:
             note(self.comparable, event.context, is_so=any(call.group is not None for call in answers))
-
-    def _probe(self, event: Served) -> None:
-        """Take in what the best judges say of an answer drawn at random."""
-        lesson = self.lessons.of(event.inference_id)
-        self.trust.probe(event, lesson, self._answered(event, lesson))
 
     def _hear(self, event: Rated | Demonstrated, at_s: float) -> None:
         """Learn from what somebody said of an inference, as far as that counts for anything."""
@@ -343,12 +334,24 @@ class LearnerState:
             self._weigh(rated, served.context.category)
         self._learn(served, lesson, labels)
 
-    def _answered(self, event: Served, lesson: Lesson) -> Answered:
+    def _answered(self, event: Served, lesson: Lesson, foreseen: Sequence[float] | None = None) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
-        quality = self.view().quality.mean(event.context)
-        for arm in {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}:
-            quality[arm] = lesson.quality.setdefault(arm, float(quality[arm]))
-        return self.view().answered(event.context, event.calls, event.scores, quality)
+        asked = {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}
+        if fresh := asked - lesson.quality.keys():
+            lesson.quality |= self.quality.believed(event.context, fresh)
+        context, answers = event.context, event.answers
+        arms = tuple([self._positions[call.arm] for call in answers])
+        return judged(
+            arms,
+            answers,
+            event.scores,
+            quality=np.array([lesson.quality[arm] for arm in arms]),
+            tokens=self.cost.expected_tokens(context, arms) if foreseen is None else foreseen,
+            usually_stated=usual(self.stated, context) if any("unstated" in c.evidence for c in answers) else 1.0,
+            category=context.category,
+            stacker=self.stacker.view(),
+            joint=self.joint.view(self.twins.pairs),
+        )
 
     def _read(self, event: Recorded) -> None:
         self._check(event.calls)
@@ -362,11 +365,8 @@ class LearnerState:
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
         self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
-        # How far evidence moves the belief in an arm's answers.
-        spread = DEVIATION_GAMMA * self.deviation[rated.arm] ** 2 + (1.0 - DEVIATION_GAMMA) * rated.moved**2
-        self.deviation[rated.arm] = np.sqrt(spread)
-        arm = self.arms[rated.arm].id
-        seen = rated.expected + rated.weight * (min(max(rated.value, 0.0), 1.0) - rated.expected)
+        self.deviation[rated.arm] = rated.deviation(float(self.deviation[rated.arm]))
+        arm, seen = self.arms[rated.arm].id, rated.seen
         self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))
 
     def _alarm(self, alarms: list[Alarm]) -> None:
@@ -392,8 +392,9 @@ class LearnerState:
 
     def _grow(self, event: Served) -> None:
         """Keep the categories in step with the traffic."""
-        self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
-        self._make_room(len(self.taxonomy.names))
+        if event.context.familiarity < FAMILIAR_COSINE:
+            self.taxonomy = self.taxonomy.grow(components_of(event.context), event.context.familiarity)
+            self._make_room(len(self.taxonomy.names))
 
     def _look_around(self) -> None:
         """Bring the arms' states, and what is worth exploring, up to date with the evidence."""

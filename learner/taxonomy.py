@@ -8,7 +8,7 @@ becomes a category of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,14 +70,14 @@ class Taxonomy:
         provisional, recurrences = self._gather(direction)
         ripe = int(recurrences.argmax())
         if recurrences[ripe] < RECURRENCES:
-            return replace(self, provisional=provisional, recurrences=recurrences)
+            return Taxonomy(self.names, self.centroids, self.scale, provisional, recurrences)
         return self._promote(provisional, recurrences, ripe)
 
     def _gather(self, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
         sums, counts = self.provisional * PATIENCE, self.recurrences * PATIENCE
-        cosine = directions(sums) @ direction if len(sums) else np.zeros(1)
-        if len(sums) and cosine.max() >= FAMILIAR_COSINE:
-            nearest = int(cosine.argmax())
+        cosine = directions(sums).dot(direction).tolist()
+        if cosine and max(cosine) >= FAMILIAR_COSINE:
+            nearest = cosine.index(max(cosine))
             sums[nearest] += direction
             counts[nearest] += 1.0
             return sums, counts
@@ -103,6 +103,6 @@ class Taxonomy:
 
 def directions(vectors: FloatArray) -> FloatArray:
     """Scale vectors to unit length along the last axis; zero stays zero."""
-    length = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    length = np.sqrt(np.add.reduce(vectors * vectors, -1, keepdims=True))
     scaled: FloatArray = vectors / np.maximum(length, 1e-12)
     return scaled

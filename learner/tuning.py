@@ -22,7 +22,7 @@ from learner.policy import Ask, View
 from learner.pool import SERVING
 from learner.quality import Believed
 from learner.state import LearnerState
-from learner.types import ANSWERING, Call, FloatArray, Limits, Parameters, Served
+from learner.types import Call, FloatArray, Limits, Parameters, Served
 
 LEAST_COMPARISONS = 60
 MOST_COMPARISONS = 400
@@ -136,7 +136,7 @@ def usable_of(view: View, comparisons: Sequence[Comparison]) -> list[Comparison]
 
 def answered_arms(served: Served) -> set[str]:
     """Return the arms that answered."""
-    return {call.arm for call in served.calls if call.outcome == "ok" and call.purpose in ANSWERING}
+    return {call.arm for call in served.calls if call.is_answer}
 
 
 def _gain(view: View, parameters: Parameters, comparisons: Sequence[Comparison], now: Sequence[Played]) -> FloatArray:
@@ -183,7 +183,7 @@ def played(view: View, comparison: Comparison) -> Played:
     """Play a view's policy on recorded answers, from every first arm that it may draw."""
     served = comparison.served
     believing = replace(view, quality=comparison.believed)
-    recorded = [c for c in served.calls if c.outcome == "ok" and c.purpose in ANSWERING]
+    recorded = [c for c in served.calls if c.is_answer]
     place = {call.arm: i for i, call in enumerate(recorded)}
     limits = Limits(allow=tuple(place), explore=False)
     decision = believing.decide(served.context, limits, np.random.default_rng(0))

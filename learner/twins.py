@@ -20,10 +20,13 @@ from learner.joint import Pairs
 from learner.quality import POOL_PRIOR_QUALITY
 from learner.types import FloatArray
 
-REPEATS = 0.9
+REPEATS = 0.95
 # Chance that two arms that err apart give the same wrong answer: above what is found anywhere.
 COINCIDENCE = 0.36
-PRIOR_LOG_ODDS, BOUND = -6.0, 10.0
+# In nats: what outweighs how few pairs are twins, and the most that evidence grows to on either side.
+ENOUGH, BOUND = 6.0, 15.0
+# An answer that one other differs from is right less often than this, one that nobody differs from more often.
+MAY_BE_RIGHT = 0.4
 DIFFERS = math.log(1.0 - REPEATS)
 
 
@@ -38,7 +41,7 @@ class Twins:
         self.pairs = self._found()
 
     def _found(self) -> Pairs:
-        return frozenset((first, second) for first, second in np.argwhere(self.evidence > -PRIOR_LOG_ODDS).tolist())
+        return frozenset((first, second) for first, second in np.argwhere(self.evidence > ENOUGH).tolist())
 
     def observe(self, answers: Answers, *, known: int = 0) -> Pairs:
         """Take in one comparison; returns the pairs that are now believed to be twins and were not before.
@@ -59,7 +62,12 @@ class Twins:
 
     def _add(self, one: int, other: int, told: float) -> None:
         pair = min(one, other), max(one, other)
-        self.evidence[pair] = min(max(self.evidence[pair] + told, -BOUND), BOUND)
+        before = float(self.evidence[pair])
+        after = min(max(before + told, -BOUND), BOUND)
+        if (after > ENOUGH) != (before > ENOUGH):
+            # It takes more to overturn a verdict than it took to reach it.
+            after = math.copysign(BOUND, after - before)
+        self.evidence[pair] = after
 
     def _make_room(self, arms: int) -> None:
         missing = arms - len(self.evidence)
@@ -68,16 +76,14 @@ class Twins:
 
 
 def repetition(answers: Answers, at: int) -> float:
-    """Return what an answer that equals an earlier one says for twins, in nats ≥ 0.
+    """Return what an answer that equals an earlier one says for twins, in nats ≥ 0: nothing where nobody differs.
 
-    It says nothing but where two others agree on another answer: one alone that differs may be the one that errs. All
-    arms are taken to be of one quality here: what twins are believed before they are known may be their own praise.
+    All arms are taken to be of one quality here: what twins are believed before they are known may be their own praise.
     """
-    others = tuple(k for k in answers.heard if k != at)
+    group, others = answers.groups[at], tuple(k for k in answers.heard if k != at)
     groups = tuple(answers.groups[k] for k in others)
-    against = max((groups.count(group) for group in groups if group != answers.groups[at]), default=0)
-    if against < 1:
-        return 0.0
     level = answers.joint.level(POOL_PRIOR_QUALITY, groups, tuple(range(len(others))))
-    right = float(level.posterior[1 + answers.groups[at]])
-    return max(math.log(1.0 - REPEATS + REPEATS / (right + (1.0 - right) * COINCIDENCE)), 0.0)
+    right = float(level.posterior[1 + group])
+    if right >= MAY_BE_RIGHT:
+        return 0.0
+    return math.log(1.0 - REPEATS + REPEATS / (right + (1.0 - right) * COINCIDENCE))

@@ -175,6 +175,11 @@ class Call:
         return self.cost_usd * (self.explored_share or 0.0)
 
     @property
+    def is_answer(self) -> bool:
+        """Whether it brought the arm's own answer."""
+        return self.outcome == "ok" and self.purpose in ANSWERING
+
+    @property
     def states_answer(self) -> bool:
         """Whether the reply says what its final answer is."""
         return self.group is not None and "unstated" not in self.evidence
@@ -214,7 +219,7 @@ class Served:
     @property
     def answers(self) -> tuple[Call, ...]:
         """The calls that brought an arm's own answer."""
-        return tuple(call for call in self.calls if call.outcome == "ok" and call.purpose in ANSWERING)
+        return tuple([call for call in self.calls if call.is_answer])
 
     @property
     def is_first(self) -> bool:

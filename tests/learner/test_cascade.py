@@ -31,7 +31,7 @@ def answers(
 ) -> Answers:
     arms = tuple(range(len(groups)))
     said = np.zeros(len(groups)) if evidence is None else evidence
-    return Answers.of(arms, groups, quality=quality, evidence=said, joint=POOL.joint)
+    return Answers.of(arms, groups, quality=quality[: len(arms)], evidence=said, joint=POOL.joint)
 
 
 @given(qualities, st.floats(0.0, 1.0))
@@ -178,7 +178,7 @@ def test_prior_ignores_evidence_and_belief_does_not() -> None:
 def test_the_order_of_answers_does_not_matter() -> None:
     for order in permutations(range(3)):
         groups = [(0, 0, 1)[i] for i in order]
-        found = Answers.of(order, groups, quality=POOL.quality, evidence=np.zeros(3), joint=POOL.joint)
+        found = Answers.of(order, groups, quality=POOL.quality[list(order)], evidence=np.zeros(3), joint=POOL.joint)
         assert order[found.best] == answers([0, 0, 1]).best
 
 

@@ -1,6 +1,7 @@
 """Twins: found by the mistakes they share, one witness where they agree, and never taken for two good models."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def repeated(rng: np.random.Generator, quality: FloatArray, *, faith: float) -> 
     return renumbered([*groups[:-1], groups[0]]) if rng.random() < faith else groups
 
 
-@pytest.mark.parametrize("quality", [(0.4, 0.5, 0.6, 0.7), (0.97, 0.97, 0.5, 0.5), (0.9, 0.9, 0.9, 0.3), (0.3,) * 4])
+@pytest.mark.parametrize("quality", [(0.4, 0.5, 0.6, 0.7), (0.9, 0.9, 0.5, 0.5), (0.9, 0.9, 0.9, 0.3), (0.3,) * 4])
 def test_arms_that_err_apart_are_never_taken_for_twins(quality: tuple[float, ...]) -> None:
     for seed in range(5):
         rng, twins = np.random.default_rng(seed), Twins()
@@ -55,11 +56,13 @@ def test_arms_that_err_apart_are_never_taken_for_twins(quality: tuple[float, ...
             assert not twins.pairs
 
 
-@pytest.mark.parametrize(("quality", "faith"), [((0.4, 0.5, 0.6), 1.0), ((0.4, 0.6, 0.7), 0.9), ((0.7, 0.8, 0.8), 1.0)])
+@pytest.mark.parametrize(
+    ("quality", "faith"), [((0.4, 0.5, 0.6), 1.0), ((0.4, 0.6, 0.7), 0.95), ((0.7, 0.8, 0.8), 1.0)]
+)
 def test_an_arm_that_repeats_another_ones_mistakes_is_its_twin(quality: tuple[float, ...], faith: float) -> None:
     for seed in range(5):
         rng, twins = np.random.default_rng(seed), Twins()
-        for _ in range(200):
+        for _ in range(400):
             twins.observe(compared(repeated(rng, np.array(quality), faith=faith)))
         assert twins.pairs == {(0, 3)}
 
@@ -73,9 +76,9 @@ def test_twins_that_part_are_twins_no_more() -> None:
 
 def test_agreement_that_nobody_speaks_against_is_no_sign_of_twins() -> None:
     twins = Twins()
-    for groups in [(0, 0), (0, 0, 0), (0, 0, 1)] * 200:
+    for groups in [(0, 0), (0, 0, 0), (0, 0, 0, 0)] * 200:
         twins.observe(compared(groups))
-    assert (0, 1) not in twins.pairs
+    assert not twins.pairs
 
 
 def test_answers_that_cannot_be_compared_tell_nothing() -> None:
@@ -131,13 +134,14 @@ ARMS = (arm("weak", 0.1), arm("fair", 0.5), arm("good", 2.0), arm("copy", 0.1))
 QUALITY = np.array([0.4, 0.6, 0.75])
 
 
-def learned(requests: int, *, seed: int = 3) -> LearnerState:
-    """A learner whose pool serves one weak model twice, after so many comparisons that nobody rated."""
-    learner, rng = state(ARMS, Objective("quality")), np.random.default_rng(seed)
-    for i in range(requests):
+@cache
+def learned() -> LearnerState:
+    """A learner whose pool serves one weak model twice, after 600 requests that nobody rated."""
+    learner, rng = state(ARMS, Objective("quality")), np.random.default_rng(3)
+    for i in range(600):
         groups = repeated(rng, QUALITY, faith=1.0)
         # As it goes where the cheap ones are asked first and agree: others are heard now and then.
-        asked = (0, 1, 2, 3) if i % 4 == 0 else (0, 3)
+        asked = (0, 1, 2, 3) if i % 2 == 0 else (0, 3)
         learner.apply(event(i, asked, [groups[k] for k in asked]), NOON_S)
     return learner
 
@@ -148,14 +152,14 @@ def event(number: int, asked: tuple[int, ...], groups: list[int]) -> Served:
 
 
 def test_two_copies_of_a_weak_model_do_not_praise_each_other() -> None:
-    learner = learned(600)
+    learner = learned()
     weak, fair, good, copy = learner.quality.view().means.tolist()
     assert learner.twins.pairs == {(0, 3)}
-    assert max(weak, copy) < fair < good
+    assert max(weak, copy) < min(fair, good) - 0.1
 
 
 def test_a_twin_is_not_asked_after_its_twin() -> None:
-    view = learned(600).view()
+    view = learned().view()
     answer: list[Call] = [called("weak", 0, 0)]
     seen = set()
     while isinstance(step := view.next_step(context(), Limits(), answer, ()), Ask):
@@ -166,7 +170,7 @@ def test_a_twin_is_not_asked_after_its_twin() -> None:
 
 
 def test_twins_outlive_a_snapshot() -> None:
-    learner = learned(600)
+    learner = learned()
     again = load(dump(learner), features())
     assert again.twins.pairs == learner.twins.pairs == {(0, 3)}
     assert dump(again) == dump(learner)
