@@ -1,4 +1,7 @@
-"""What an alarm does: most of what it speaks against is forgotten, and the arm is explored for a while."""
+"""What an alarm does: most of what it speaks against is forgotten, and the arm is explored for a while.
+
+That some arms are twins is an alarm too: together they had outvoted all others.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from learner.recovery import KEPT_COUNT, Recovery
 from learner.trust import Trust
 
 KEPT_AFTER_ALARM = 0.2
+KEPT_AFTER_PRAISE = 0.03
 
 
 def heed(alarm: Alarm, arm: int, quality: Quality, trust: Trust, cost: Cost, recovery: Recovery) -> None:
@@ -52,3 +56,10 @@ def revise(recovery: Recovery, arms: Sequence[Arm], request: int, quality: Quali
         trust.forgotten(arm, kept)
     for arm in recovery.done():
         recovery.judge(arm, float(quality.means()[0][arm]))
+
+
+def forget_praise(quality: Quality, trust: Trust) -> None:
+    """Forget nearly all that is known of all qualities: it was learned under the vote of arms that are twins."""
+    for arm in range(len(quality.arms)):
+        quality.shrink(arm, KEPT_AFTER_PRAISE)
+        trust.forgotten(arm, KEPT_AFTER_PRAISE)

@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from learner.types import FloatArray
+from learner.types import FloatArray, Objective
 
 TEMPERATURE = 0.004
 # Utility below the best one's by which an arm is still drawn as one of the best, and not to find out.
@@ -27,6 +27,8 @@ MARGIN = 0.9
 # Answers may turn out longer than foreseen: what is under way is held at so many times its expected cost.
 CAUTION = 1.25
 LEAST_USD = 1e-12
+# So many requests' share of exploration may be spent before the first.
+ADVANCE_REQUESTS = 10.0
 # Logistic beliefs of this scale have a standard deviation of 1.
 LOGISTIC_SCALE = math.sqrt(3.0) / math.pi
 LEAST_DEVIATION = 1e-3
@@ -253,6 +255,11 @@ class Ledger:
         self.total_usd += usd
         self.explored_usd += explored_usd
         self.today_usd += explored_usd
+
+    def advance(self, objective: Objective) -> None:
+        """Let exploration spend before any request was paid, so that the first comparisons come early."""
+        if objective.kind == "budget":
+            self.advance_usd = ADVANCE_REQUESTS * self.max_share * float(objective.value or 0.0)
 
     @property
     def allowance_usd(self) -> float:

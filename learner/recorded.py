@@ -13,7 +13,7 @@ from learner.joint import MAX_ANSWERS, Joint
 from learner.policy import View
 from learner.quality import Label, Quality
 from learner.shares import note
-from learner.twins import Twins
+from learner.twins import Twins, compare
 from learner.types import FloatArray, Recorded
 
 
@@ -48,8 +48,7 @@ def read(
     )
     note(comparable, event.context, is_so=answers.is_comparable)
     if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:
-        twins.observe(answers)
-        joint.observe(answers.quality[list(answers.heard)], answers.groups_heard)
+        compare(answers, joint, twins)
     for arm, call, worth in zip(arms, event.calls, event.qualities, strict=True):
         cost.observe(arm, event.context, call)
         note(stated, event.context, is_so=call.states_answer)

@@ -70,6 +70,7 @@ def _models(state: LearnerState) -> dict[str, Any]:
             "latency_s": float(state.cost.seconds[i]) / seen if calls[i] > 0 else None,
             "share": float(state.shares[i]),
             "routable": arm.is_routable,
+            "twins": [other.id for k, other in enumerate(state.arms) if (min(i, k), max(i, k)) in state.twins.pairs],
             "honest": _honest(state, i),
         }
     return rows

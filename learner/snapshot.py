@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -51,6 +52,8 @@ SCHEMA = 9
 QUALITY_ARRAYS = ("sums", "gate_evidence")
 COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
+# What reading bytes raises that are no snapshot, or no longer one.
+DAMAGED = (ValueError, OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 STATE_ARRAYS = ("deviation", "comparable", "stated", "upsides", "shares")
 
 
@@ -133,7 +136,7 @@ def load(body: bytes, features: Features) -> LearnerState:
         made_by = manifest["schema"], manifest["features"]
         if made_by == (SCHEMA, features.version):
             return _restore(manifest, arrays, features)
-    except (ValueError, OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+    except DAMAGED as err:
         raise SnapshotIncompatible(f"the snapshot of {len(body)} bytes cannot be read: {err}") from err
     raise SnapshotIncompatible(
         f"the snapshot has schema {made_by[0]} and features {made_by[1]}, this version needs {SCHEMA} and "

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learner.accounts import Accounts
-from learner.alarms import heed, revise
+from learner.alarms import forget_praise, heed, revise
 from learner.answered import Answered, judged
 from learner.arrivals import Arrivals
 from learner.budget import Controller
-from learner.cascade import Answers, Prospects
+from learner.cascade import Prospects
 from learner.channel import Rates
 from learner.cost import Cost
 from learner.drift import Alarm, DriftMonitor
@@ -40,7 +40,7 @@ from learner.stacker import Stacker
 from learner.taxonomy import FAMILIAR_COSINE, Taxonomy
 from learner.traffic import Traffic
 from learner.trust import Trust
-from learner.twins import Twins
+from learner.twins import Twins, compare
 from learner.types import (
     ANSWERING,
     Call,
@@ -63,11 +63,8 @@ from learner.types import (
     Served,
 )
 
-ADVANCE_REQUESTS = 10.0
 UNKNOWN_UPSIDE = 0.05
 ENOUGH_FOR_CURVE = 200
-# Of what is known of all arms when some turn out to be twins: together they had outvoted the others.
-KEPT_OF_TWINS = 0.03
 
 
 @dataclass(slots=True)
@@ -119,7 +116,7 @@ class LearnerState:
             ledger=Ledger(max_explore_share, max_explore_usd_per_day),
         )
         state._make_room(len(state.taxonomy.names))
-        state._advance()
+        state.ledger.advance(objective)
         return state
 
     def apply(self, event: Event, at_s: float) -> None:
@@ -190,7 +187,7 @@ class LearnerState:
             return
         self.accounts.set(account, None if objective is None else started(objective, self.arms, self._curve()))
         if account is None:
-            self._advance()
+            self.ledger.advance(self.accounts.everybody.objective)
 
     def _lambdas(self) -> dict[str | None, float]:
         curve = self._curve()
@@ -204,12 +201,6 @@ class LearnerState:
         chars = float(self.cost.chars.sum() / max(self.cost.calls.sum(), 1.0))
         traffic = Traffic(self.comparable[0], self.quality.view().cells, round(chars))
         return Curve(traffic, self.view(), 1.0 - MARGIN * self.ledger.max_share)
-
-    def _advance(self) -> None:
-        """Let exploration spend before any request was paid, so that the first comparisons come early."""
-        objective = self.accounts.everybody.objective
-        if objective.kind == "budget":
-            self.ledger.advance_usd = ADVANCE_REQUESTS * self.ledger.max_share * float(objective.value or 0.0)
 
     # -- what users and upstreams did ---------------------------------------------------------------------------
 
@@ -284,18 +275,11 @@ class LearnerState:
             for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
                 self.stacker.listen(belief, features)
         if is_told:
-            self._hear_together(answered.answers, known)
+            if compare(answered.answers, self.joint, self.twins, known=known):
+                forget_praise(self.quality, self.trust)
             # Only a rating has to be read by how ratings come about.
             rates = self.trust.channel.rates(event.context) if lesson.weights else Rates()
             self._learn(event, lesson, lesson.teach(event, answered, rates)[0])
-
-    def _hear_together(self, answers: Answers, known: int) -> None:
-        """Learn who is right together with whom, and who repeats whom; what twins said of each other is forgotten."""
-        heard, before = list(answers.heard), sum(i < known for i in answers.heard)
-        self.joint.observe(answers.quality[heard], answers.groups_heard, known=before)
-        if self.twins.observe(answers, known=known):
-            for arm in range(len(self.arms)):
-                self.quality.shrink(arm, KEPT_OF_TWINS)
 
     def _greet(self, event: Served, lesson: Lesson, answers: Sequence[Call]) -> None:
         """Note what was believed of an answer when it was served: ratings will tell how far that was right."""
@@ -415,8 +399,9 @@ class LearnerState:
     def _make_room(self, categories: int) -> None:
         missing = categories - self.comparable.shape[1]
         if missing > 0:
-            self.comparable = np.pad(self.comparable, ((0, 0), (0, missing)))
-            self.stated = np.pad(self.stated, ((0, 0), (0, missing)))
+            self.comparable, self.stated = (
+                np.pad(each, ((0, 0), (0, missing))) for each in (self.comparable, self.stated)
+            )
             self.quality.set_categories(categories)
             self.cost.set_categories(categories)
             self.trust.make_room(len(self.arms), categories)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from learner.cascade import Answers
-from learner.joint import Pairs
+from learner.joint import Joint, Pairs
 from learner.quality import POOL_PRIOR_QUALITY
 from learner.types import FloatArray
 
@@ -87,3 +87,17 @@ def repetition(answers: Answers, at: int) -> float:
     if right >= MAY_BE_RIGHT:
         return 0.0
     return math.log(1.0 - REPEATS + REPEATS / (right + (1.0 - right) * COINCIDENCE))
+
+
+def compare(answers: Answers, joint: Joint, twins: Twins, *, known: int = 0) -> bool:
+    """Learn from a comparison who is right together with whom, and who repeats whom; tells whether twins were found.
+
+    Args:
+        answers: Of at least two arms.
+        joint: Hears every witness once.
+        twins: Learns who repeats whom.
+        known: How many of the answers, the first ones, were taken in before.
+    """
+    heard = list(answers.heard)
+    joint.observe(answers.quality[heard], answers.groups_heard, known=sum(at < known for at in heard))
+    return bool(twins.observe(answers, known=known))
