@@ -209,23 +209,20 @@ class DriftMonitor:
             expected: Output tokens that were foreseen: prices are known, and act at once.
             observation: Number of observations the learner has seen, to date the alarm.
         """
-        arm = call.arm
         cost = math.log((call.output_tokens + 1.0) / (expected + 1.0))
         latency = math.log(call.latency_s + LEAST_LATENCY_S)
-        found = (
-            self._measure("cost", arm, category, cost, observation),
-            self._measure("latency", arm, category, latency, observation),
-        )
-        return [alarm for alarm in found if alarm is not None]
+        dearer = self._measure("cost", call.arm, category, cost, observation)
+        slower = self._measure("latency", call.arm, category, latency, observation)
+        return [alarm for alarm in (dearer, slower) if alarm is not None]
 
     def _measure(self, kind: Kind, arm: str, category: int, value: float, observation: int) -> Alarm | None:
         scale = self.scales.get((kind, arm))
         if scale is None:
             scale = self.scales[kind, arm] = Scale()
         residual = scale.residual(value, category)
-        alarm = None if residual is None else self._take(kind, arm, category, residual, observation)
-        if alarm is not None:
-            self.scales[kind, arm] = Scale()
+        if residual is None or (alarm := self._take(kind, arm, category, residual, observation)) is None:
+            return None
+        self.scales[kind, arm] = Scale()
         return alarm
 
     def _take(self, kind: Kind, arm: str, category: int, residual: float, observation: int) -> Alarm | None:

@@ -198,7 +198,7 @@ class BayesianLogistic(base.Classifier):
 def square(vector: FloatArray) -> FloatArray:
     """Return v vᵀ, shape (d, d)."""
     # One call of BLAS, which np.outer is not; the result is exactly symmetric.
-    product: FloatArray = np.dot(vector[:, None], vector[None])
+    product: FloatArray = vector[:, None].dot(vector[None])
     return product
 
 

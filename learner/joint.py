@@ -63,16 +63,16 @@ def at_nodes(level: FloatArray, spread: float) -> FloatArray:
 
 
 def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
-    """Read a_mj of qualities of shape (…, m) from a table, or from tables stacked along the first axis: (…, m, 5)."""
+    """Read a_mj of qualities of shape (…, m) from a table, or from several that lie side by side: (…, m, nodes)."""
     place = (np.minimum(np.maximum(quality, LOWEST), HIGHEST - 1e-9) - LOWEST) * ROWS_PER_QUALITY
     row = place.astype(np.intp)
-    rows = table.take(row, axis=-3)
+    rows = table.take(row, 0)
     read: FloatArray = rows[..., 0, :] + (place - row)[..., None] * rows[..., 1, :]
     return read
 
 
 def pattern(right: FloatArray, groups: tuple[int, ...]) -> FloatArray:
-    """Return the chance that just the answers of each hypothesis' group are right, shape (…, G + 1, 5)."""
+    """Return the chance that just the answers of each hypothesis' group are right, shape (…, G + 1, nodes)."""
     either = np.concatenate((right, 1.0 - right), -2)
     chance: FloatArray = np.multiply.reduce(either.take(members(groups), -2), -2)
     return chance
@@ -249,7 +249,7 @@ def all_coincidences(groups: tuple[int, ...]) -> FloatArray:
     return np.array([coincidences(groups, c) for c in COINCIDENCES]).T
 
 
-ALL_TABLES = np.array([right_table(float(spread)) for spread in SPREADS])
+ALL_TABLES = np.concatenate([right_table(float(spread)) for spread in SPREADS], axis=-1)
 
 
 @dataclass(slots=True)
@@ -274,8 +274,9 @@ class Joint:
 
     @staticmethod
     def _log_likelihood(quality: FloatArray, groups: tuple[int, ...]) -> FloatArray:
-        right = interpolated(ALL_TABLES, quality)
-        likelihood: FloatArray = np.log(pattern(right, groups).dot(NODE_WEIGHTS).dot(all_coincidences(groups)))
+        chance = pattern(interpolated(ALL_TABLES, quality), groups)
+        by_spread = chance.reshape(len(chance), len(SPREADS), len(NODES)).dot(NODE_WEIGHTS)
+        likelihood: FloatArray = np.log(by_spread.T.dot(all_coincidences(groups)))
         return likelihood
 
     def view(self, twins: Pairs = frozenset()) -> JointView:

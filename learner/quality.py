@@ -340,7 +340,7 @@ class Quality:
         Arms are not asked in all categories alike, least of all those that are tried where others are weak: what is
         easy for all must not be taken for the merit of one (a two-way layout, fitted by alternating least squares).
         """
-        counts, total = np.add.reduce(self.sums, 2)
+        count, (counts, total) = self.count, np.add.reduce(self.sums, 2)
         observed = sum(counts.tolist())
         pool = (sum(total.tolist()) + 2.0 * POOL_PRIOR_QUALITY) / (observed + 2.0)
         low, high = self._bounds
@@ -349,9 +349,9 @@ class Quality:
         means, slack, shares = total / counts, seen + SHIFT_PRIOR_COUNT, seen / max(observed, 1.0)
         for _ in range(LEVELLINGS):
             # How much better arms do in each category than their means say, 0 on average.
-            ease = (had - means.dot(self.count)) / slack
+            ease = (had - means.dot(count)) / slack
             ease -= shares.dot(ease)
-            means = (total - self.count.dot(ease)) / counts
+            means = (total - count.dot(ease)) / counts
         # Labels may leave [0, 1]; what is believed may not.
         return np.minimum(np.maximum(means, 0.01), 0.99), counts
 
@@ -380,8 +380,8 @@ class Quality:
 
     def gates(self) -> tuple[float, float]:
         """Weight of the ridge on familiar and on unfamiliar queries, each in (0, 1)."""
-        familiar, unfamiliar = (GATE_PRIOR_LOGIT[i] + float(self.gate_evidence[i]) for i in (0, 1))
-        return sigmoid(familiar), sigmoid(unfamiliar)
+        familiar, unfamiliar = self.gate_evidence.tolist()
+        return sigmoid(GATE_PRIOR_LOGIT[0] + familiar), sigmoid(GATE_PRIOR_LOGIT[1] + unfamiliar)
 
 
 def prior_count(arm: Arm) -> float:

@@ -221,8 +221,8 @@ class LearnerState:
     def _pay(self, event: Served, at_s: float) -> None:
         self._check(event.calls)
         fresh = [event.calls[i] for i in event.fresh]
-        usd = sum(call.cost_usd for call in fresh)
-        self.ledger.spend(usd=usd, explored_usd=sum(call.explored_usd for call in fresh), at_s=at_s)
+        usd = sum([call.cost_usd for call in fresh])
+        self.ledger.spend(usd=usd, explored_usd=sum([call.explored_usd for call in fresh]), at_s=at_s)
         quality = 0.0 if event.answered_step is None else event.confidence or 0.0
         self.accounts.of(event.account).settle(spent_usd=usd, quality=quality, requests=float(event.is_request))
 
