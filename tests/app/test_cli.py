@@ -295,6 +295,34 @@ async def test_models_are_listed_as_a_table_and_as_json(remote: Client) -> None:
     assert [model["id"] for model in listed] == ["small", "middle", "large"]
 
 
+async def test_tables_are_plain_columns_and_cut_nothing_off(
+    remote: Client, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = {"input_usd_per_mtok": 1.1, "output_usd_per_mtok": 4.40}
+    await house.client.post("/v1/admin/models", json=entry("org/[bold]new", price=price))
+    models = (await remote("models", "list")).stdout
+    (row,) = (line for line in models.splitlines() if "org/" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "org/[bold]new", "registered", "openai", "1.1", "4.4", "api",
+    ]  # fmt: skip
+    admin = await house.key("me", scopes=["admin"])
+    monkeypatch.setenv("HEADRACE_ADMIN_KEY", admin["key"])
+    house.client.headers["Authorization"] = f"Bearer {admin['key']}"
+    floor = {"kind": "quality_floor", "quality": 0.7}
+    app_key = await house.key("app", budget={"usd": 2.5, "per": "day"}, objective=floor)
+    await house.client.delete(f"/v1/admin/keys/{app_key['id']}")
+    keys = (await remote("keys", "list")).stdout
+    (row,) = (line for line in keys.splitlines() if "app" in line)
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[:-1] == [app_key["id"], "app", "inference, feedback", "2.5 USD a day", "0", "quality_floor 0.7"]
+    assert cells[-1].startswith("20")
+    assert "None" not in keys
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = (await remote("keys", "list")).stdout
+    assert app_key["id"] in narrow
+    assert "…" not in narrow
+
+
 async def test_learning_is_frozen_and_unfrozen(remote: Client, house: House) -> None:
     assert json.loads((await remote("policy", "freeze", "--json")).stdout)["state"] == "frozen"
     assert (await house.ask()).headers["x-headrace-learning"] == "frozen"
