@@ -224,6 +224,25 @@ def test_a_stored_key_that_is_valid_lets_serve_listen_beyond_loopback(
     assert listened == ([] if is_refused else ["0.0.0.0"])
 
 
+def test_a_variable_of_an_upstreams_key_that_is_not_set_is_named(
+    config: Path, folder: Path, embedding: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed = [
+        entry("small", api_key_env="SMALL_TEST_KEY"),
+        entry("large", api_key_env="LARGE_TEST_KEY"),
+        entry("middle"),
+    ]
+    config.write_text(yaml.safe_dump({"models": keyed, "embedding": {"path": str(embedding)}}))
+    monkeypatch.setenv("LARGE_TEST_KEY", "sk-here")
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    for command in (("serve", "--config", config), ("config", "check", config)):
+        result = run(*command)
+        assert result.exit_code == 0, result.stderr
+        assert "SMALL_TEST_KEY is not set: the model small is called without a key." in result.stderr
+        assert result.stderr.count("is not set") == 1
+        assert "sk-here" not in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("port", ["0", "70000", "http"])
 def test_a_port_that_is_none_is_refused(folder: Path, port: str) -> None:
     assert "port" in told(run("serve", "--port", port))
