@@ -106,19 +106,9 @@ def sums_over(period: Period, corrections: Corrections) -> Select[Any]:
     told = _requests(period, corrections).offset(0).subquery()
     w, j, b, c, usd = (told.c[name] for name in ("weight", "judged", "belief", "correction", "cost_usd"))
     keys = (told.c.control, told.c.model, told.c.could_best, told.c.could_cheapest)
-    of_costs = (w, w * w, w * w * w * w, w * usd, w * w * usd, w * w * usd * usd)
-    of_beliefs = (
-        j,
-        j * j,
-        j * j * j * j,
-        j * b,
-        j * j * b,
-        j * j * b * b,
-        j * c,
-        j * j * c,
-        j * j * b * c,
-        j * j * c * c,
-    )
+    ww, jj = w * w, j * j
+    of_costs = (w, ww, ww * ww, w * usd, ww * usd, ww * usd * usd)
+    of_beliefs = (j, jj, jj * jj, j * b, jj * b, jj * b * b, j * c, jj * c, jj * b * c, jj * c * c)
     counts = (
         func.count().label("requests"),
         func.sum(case((told.c.is_judged, 1), else_=0)).label("judged"),
