@@ -15,7 +15,8 @@ from sqlmodel import SQLModel
 
 from app import refold
 from app.settings import Environment
-from app.storage.engine import database_url, open_writer
+from app.storage.engine import database_url, hold, open_writer
+from app.storage.errors import DatabaseHeld
 from app.storage.migrate import migrate, pending
 from tests.app.harness import Embedding, House, entry, running, settings_of
 
@@ -50,6 +51,17 @@ def test_the_migrations_make_what_the_models_say(resolved: URL) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
     engine.dispose()
+
+
+async def test_a_second_service_is_refused_until_the_first_has_ended(
+    database: str, data_dir: Path, resolved: URL
+) -> None:
+    async with running(data_dir, settings_of(storage={"url": database})) as house:
+        await house.answered()
+        with pytest.raises(DatabaseHeld, match="in use by another process"), hold(resolved):
+            pass
+    with hold(resolved):
+        pass
 
 
 async def lived(house: House) -> None:
