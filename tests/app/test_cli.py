@@ -319,16 +319,15 @@ async def test_tables_are_plain_columns_and_cut_nothing_off(
 ) -> None:
     price = {"input_usd_per_mtok": 1.1, "output_usd_per_mtok": 4.40}
     await house.client.post("/v1/admin/models", json=entry("org/[bold]new", price=price))
-    models = (await remote("models", "list")).stdout
-    (row,) = (line for line in models.splitlines() if "org/" in line)
+    (row,) = (line for line in (await remote("models", "list")).stdout.splitlines() if "org/" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == [
         "org/[bold]new", "registered", "openai", "1.1", "4.4", "api",
     ]  # fmt: skip
     admin = await house.key("me", scopes=["admin"])
     monkeypatch.setenv("HEADRACE_ADMIN_KEY", admin["key"])
     house.client.headers["Authorization"] = f"Bearer {admin['key']}"
-    floor = {"kind": "quality_floor", "quality": 0.7}
-    app_key = await house.key("app", budget={"usd": 2.5, "per": "day"}, objective=floor)
+    limits = {"budget": {"usd": 2.5, "per": "day"}, "objective": {"kind": "quality_floor", "quality": 0.7}}
+    app_key = await house.key("app", **limits)
     await house.client.delete(f"/v1/admin/keys/{app_key['id']}")
     keys = (await remote("keys", "list")).stdout
     (row,) = (line for line in keys.splitlines() if "app" in line)
