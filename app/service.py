@@ -55,8 +55,8 @@ from learner.state import LearnerState
 
 # Beyond the longest upstream call, what is under way at the end has so long to be stored.
 DRAIN_MORE_S = 10.0
-# The journal's thread needs the interpreter a dozen times a commit. Python's 5 ms each time would make a commit under load
-# take as long as all requests that came meanwhile, and then leave nothing to do until it is durable.
+# The journal's thread needs the interpreter a dozen times a commit. Python's 5 ms each time would make a commit under
+# load take as long as all requests that came meanwhile, and then leave nothing to do until it is durable.
 THREADS_WAIT_S = 0.0005
 
 log = structlog.get_logger(__name__)
