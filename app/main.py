@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import Depends, FastAPI
+from starlette.routing import BaseRoute
 
 from app.api import (
     admin,
@@ -42,7 +43,9 @@ def create_app(opened: Callable[[], AbstractAsyncContextManager[Service]]) -> Fa
             app.state.service = service
             yield
 
-    app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan)
+    # First among the routes, and of no router: looking for it would be a part of what every answer costs.
+    first: list[BaseRoute] = [chat.completions]
+    app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan, routes=first)
     app.add_middleware(Gate, keys=lambda: app.state.service.keys)
     for part in (chat, feedback, health, dashboard):
         app.include_router(part.router)

@@ -5,6 +5,7 @@ This is the only module that wires the rooms together; each of them takes what i
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -54,6 +55,9 @@ from learner.state import LearnerState
 
 # Beyond the longest upstream call, what is under way at the end has so long to be stored.
 DRAIN_MORE_S = 10.0
+# The journal's thread needs the interpreter a dozen times a commit. Python's 5 ms each time would make a commit under
+# load take as long as all requests that came meanwhile, and then leave nothing to do until it is durable.
+THREADS_WAIT_S = 0.0005
 
 log = structlog.get_logger(__name__)
 
@@ -236,6 +240,7 @@ async def _start(service: Service, *, schedule: bool) -> None:
     gc.freeze()
     # A request makes thousands of objects and no cycles: looking after every 700th of them takes a tenth of its time.
     gc.set_threshold(20_000, 25, 50)
+    sys.setswitchinterval(THREADS_WAIT_S)
     log.info(
         "ready", events_folded=folded, models=len(service.pool.ids()), features=service.embedding,
         policy=asdict(service.learning.view.parameters),

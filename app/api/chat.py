@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from app.api.connection import ClientGone, while_connected
 from app.api.deps import BodyDep, KeyDep, ServiceDep, key_id, raw_body, service_of
@@ -29,12 +29,16 @@ CHAT_BODY = {
 }
 
 
-class Plain(APIRoute):
-    """A route whose endpoint takes the request itself: resolving dependencies would cost as much as deciding does."""
+class Direct(APIRoute):
+    """A route whose endpoint is given the request itself: the layers in between would cost as much as deciding does."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint as it is."""
-        return self.endpoint
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; one with another method is refused as by any route."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        response: Response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 async def create_completion(http: Request) -> Response:
@@ -57,8 +61,8 @@ async def create_completion(http: Request) -> Response:
         raise
 
 
-router.add_api_route(
-    "/chat/completions", create_completion, methods=["POST"], openapi_extra=CHAT_BODY, route_class_override=Plain
+completions = Direct(
+    "/v1/chat/completions", create_completion, methods=["POST"], tags=["inference"], openapi_extra=CHAT_BODY
 )
 
 

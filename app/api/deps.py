@@ -19,7 +19,7 @@ async def service_of(request: Request) -> Service:
 
 async def key_id(request: Request) -> str | None:
     """Return the id of the key that a request carries, as the gate found it; None where the service is open."""
-    key: str | None = request.state.key_id
+    key: str | None = request.scope["state"]["key_id"]
     return key
 
 

@@ -7,7 +7,7 @@ The caller names an `Endpoint`, hands over an OpenAI request body, and gets a `C
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from app.streaming import Chunk
 
@@ -28,6 +28,8 @@ class Endpoint:
     api_key: str | None = field(repr=False)
     input_usd_per_mtok: float
     output_usd_per_mtok: float
+    chat_url: str = field(init=False, repr=False)
+    """The address that answers chat requests; a query in `base_url` is kept."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -45,23 +47,17 @@ class Endpoint:
                 "mend the variable that its api_key_env names"
             )
 
-    @property
-    def chat_url(self) -> str:
-        """The address that answers chat requests; a query in `base_url` is kept."""
-        return self._chat_parts().geturl()
+        chat = parts._replace(path=parts.path.rstrip("/") + "/chat/completions", fragment="")
+        object.__setattr__(self, "chat_url", chat.geturl())
 
     @property
     def address(self) -> str:
-        """The same address without its query, where some upstreams take keys: fit for logs."""
-        return self._chat_parts()._replace(query="").geturl()
+        """The address without its query, where some upstreams take keys: fit for logs."""
+        return urlsplit(self.chat_url)._replace(query="").geturl()
 
     def cost_usd(self, input_tokens: int, output_tokens: int) -> float:
         """Return the price of one call in US dollars."""
         return (input_tokens * self.input_usd_per_mtok + output_tokens * self.output_usd_per_mtok) / 1e6
-
-    def _chat_parts(self) -> SplitResult:
-        parts = urlsplit(self.base_url)
-        return parts._replace(path=parts.path.rstrip("/") + "/chat/completions", fragment="")
 
 
 @dataclass(frozen=True, slots=True)

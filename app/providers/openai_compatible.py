@@ -1,8 +1,8 @@
 """Calls any server that speaks OpenAI's chat API, over one pool of kept-alive connections."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -29,9 +29,8 @@ class OpenAICompatibleProvider:
         """Ask for a whole answer; see `Provider.complete`."""
         call = UpstreamCall(endpoint, timeout_s)
         payload = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
-        with self._failures(call):
-            async with self._answer(call, endpoint, payload, aiohttp.ClientTimeout(total=timeout_s)) as response:
-                answer = await _json_answer(call, response)
+        async with self._answer(call, endpoint, payload, aiohttp.ClientTimeout(total=timeout_s)) as response:
+            answer = await _json_answer(call, response)
             return read_completion(answer, request=body, latency_s=call.latency_s)
 
     async def stream(
@@ -42,20 +41,19 @@ class OpenAICompatibleProvider:
         options = {**(body.get("stream_options") or {}), "include_usage": True}
         payload = {**body, "stream": True, "stream_options": options}
         timeout = aiohttp.ClientTimeout(total=None, connect=timeout_s, sock_read=timeout_s)
-        with self._failures(call):
-            async with self._answer(call, endpoint, payload, timeout) as response:
-                if response.content_type == "application/json":
-                    answer = await _json_answer(call, response)
-                    for chunk in chunks_of(read_completion(answer, request=body, latency_s=call.latency_s)):
-                        yield chunk
-                    return
-                reader = ChunkReader(limit_bytes=LIMIT_BYTES)
-                while not reader.is_done and (piece := await response.content.readany()):
-                    for chunk in reader.feed(piece):
-                        yield _accepted(call, chunk)
-                for chunk in reader.end():
+        async with self._answer(call, endpoint, payload, timeout) as response:
+            if response.content_type == "application/json":
+                answer = await _json_answer(call, response)
+                for chunk in chunks_of(read_completion(answer, request=body, latency_s=call.latency_s)):
+                    yield chunk
+                return
+            reader = ChunkReader(limit_bytes=LIMIT_BYTES)
+            while not reader.is_done and (piece := await response.content.readany()):
+                for chunk in reader.feed(piece):
                     yield _accepted(call, chunk)
-                await _drain(response)
+            for chunk in reader.end():
+                yield _accepted(call, chunk)
+            await _drain(response)
 
     async def close(self) -> None:
         """End all calls and refuse further ones."""
@@ -67,21 +65,40 @@ class OpenAICompatibleProvider:
     async def _answer(
         self, call: UpstreamCall, endpoint: Endpoint, payload: Mapping[str, Any], timeout: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send the request and hold its answer open; an answer not read to its end is cut off on leaving."""
-        response = await self._open_session(call).post(
+        """Send the request and hold its answer open; an answer not read to its end is cut off on leaving.
+
+        Raises:
+            CallFailed: whatever went wrong, here or while the answer was read.
+        """
+        try:
+            response = await self._post(call, endpoint, payload, timeout)
+            try:
+                if response.status >= 300:
+                    raw = await _limited_bytes(response)
+                    raise call.refused(response.status, raw, response.headers.get("Retry-After"))
+                yield response
+            finally:
+                response.release()
+        except TimeoutError as err:
+            raise call.timed_out() from err
+        except NotACompletion as err:
+            raise call.garbage(str(err)) from err
+        except aiohttp.ClientResponseError:
+            # Not chained: this error holds the request's headers, and with them the key.
+            raise call.garbage("is no HTTP") from None
+        except (aiohttp.ClientError, OSError) as err:
+            raise (call.cancelled() if self._is_closed else call.unreachable(err)) from err
+
+    async def _post(
+        self, call: UpstreamCall, endpoint: Endpoint, payload: Mapping[str, Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        return await self._open_session(call).post(
             endpoint.chat_url,
             data=orjson.dumps({**payload, "model": endpoint.upstream_model}),
             headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else None,
             allow_redirects=False,
             timeout=timeout,
         )
-        try:
-            if response.status >= 300:
-                raw = await _limited_bytes(response)
-                raise call.refused(response.status, raw, response.headers.get("Retry-After"))
-            yield response
-        finally:
-            response.release()
 
     def _open_session(self, call: UpstreamCall) -> aiohttp.ClientSession:
         if self._is_closed:
@@ -94,20 +111,6 @@ class OpenAICompatibleProvider:
                 headers={"Content-Type": "application/json", "User-Agent": "headrace"},
             )
         return self._session
-
-    @contextmanager
-    def _failures(self, call: UpstreamCall) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError as err:
-            raise call.timed_out() from err
-        except NotACompletion as err:
-            raise call.garbage(str(err)) from err
-        except aiohttp.ClientResponseError:
-            # Not chained: this error holds the request's headers, and with them the key.
-            raise call.garbage("is no HTTP") from None
-        except (aiohttp.ClientError, OSError) as err:
-            raise (call.cancelled() if self._is_closed else call.unreachable(err)) from err
 
 
 async def _json_answer(call: UpstreamCall, response: aiohttp.ClientResponse) -> object:

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def _options(url: URL) -> dict[str, Any]:
     lite = database_file(url) is not None
     return {
         "hide_parameters": True,  # errors are logged, and parameters may hold prompts
-        "json_serializer": partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":")),
+        "json_serializer": json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode,
         "connect_args": {"timeout": BUSY_TIMEOUT_S} if lite else {},
         "pool_pre_ping": not lite,
     }

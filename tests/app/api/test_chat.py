@@ -50,6 +50,19 @@ async def test_the_upstream_gets_the_request_without_what_only_this_service_unde
     assert (sent["temperature"], sent["seed"], sent["unheard_of"]) == (0.3, 5, {"x": 1})
 
 
+async def test_another_method_than_post_is_a_405_that_names_post(house: House) -> None:
+    reply = await house.client.get("/v1/chat/completions")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+    assert reply.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_the_openapi_document_describes_the_chat_request(house: House) -> None:
+    operation = (await house.client.get("/openapi.json")).json()["paths"]["/v1/chat/completions"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert {"model", "messages", "stream", "router"} <= schema["properties"].keys()
+    assert (operation["tags"], operation["requestBody"]["required"]) == (["inference"], True)
+
+
 async def test_without_a_model_the_request_is_routed(house: House) -> None:
     reply = await house.ask()
     assert reply.headers["x-headrace-stage"] != "pinned"
