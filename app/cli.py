@@ -80,6 +80,15 @@ def settings_from(config: Path | None, environment: Environment) -> Settings:
     return config_file.load(path, os.environ) if path else Settings()
 
 
+def tell_unset(settings: Settings) -> None:
+    """Name the variables of upstream keys that are not set: a local server may need none, all others refuse."""
+    console = Console(stderr=True)
+    for entry in settings.models:
+        if entry.api_key_env and not os.environ.get(entry.api_key_env):
+            told = f"{entry.api_key_env} is not set: the model {entry.id} is called without a key."
+            console.print(told, style="yellow", markup=False, soft_wrap=True)
+
+
 @app.command()
 def serve(
     config: ConfigOption = None,
@@ -98,6 +107,7 @@ def serve(
             endpoint_of(entry, os.environ)
         if settings.feedback.comment_sentiment:
             open_sentiment()
+    tell_unset(settings)
     if needs_loopback:
         if host not in LOOPBACK:
             fail(f"Without a key the service binds to loopback only, not to {host}; set HEADRACE_ADMIN_KEY", 2)
@@ -215,6 +225,7 @@ def check_config(config: Annotated[Path, typer.Argument()]) -> None:
     """Check a configuration file; every problem with its line."""
     with explained():
         settings = config_file.load(config, os.environ)
+    tell_unset(settings)
     out.print(f"{config} is right: {len(settings.models)} models, objective {settings.objective.kind}.", soft_wrap=True)
 
 

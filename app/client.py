@@ -7,13 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import httpx
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from app.settings import read_environment
 
@@ -22,6 +24,9 @@ keys_app = typer.Typer(no_args_is_help=True, help="The API keys of a running ser
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="Address of the service (HEADRACE_URL).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+WAYS = ("input", "output")
+PERIODS = {"day": "a day", "month": "a month", "total": "in all"}
 
 out = Console()
 
@@ -86,17 +91,34 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
     if as_json or not columns:
         print(json.dumps(data, indent=None if as_json else 2))  # noqa: T201 - the command's output
         return
-    table = Table(*columns)
+    # What a row is named by is to be copied whole, and nothing of the rest is cut off.
+    table = Table(*(Column(name, no_wrap=name == columns[0], overflow="fold") for name in columns))
     for row in data:
-        table.add_row(*(str(row.get(name, "")) for name in columns))
+        table.add_row(*(Text(plain(row.get(name))) for name in columns))
     out.print(table)
+
+
+def plain(value: Any) -> str:
+    """Write a value for people: nothing where there is none, a list by its items, an object by its fields."""
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.6g}"
+        case list():
+            return ", ".join(plain(each) for each in value)
+        case dict():
+            return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
+    return str(value)
 
 
 @models_app.command("list")
 def list_models(url: UrlOption = None, json_: JsonOption = False) -> None:
     """List the pool with states and prices."""
     rows = call("GET", "/v1/admin/models", url)["data"]
-    show(rows, json_, ("id", "state", "provider", "price", "source"))
+    if not json_:
+        rows = [row | {f"USD/Mtok {way}": row["price"][f"{way}_usd_per_mtok"] for way in WAYS} for row in rows]
+    show(rows, json_, ("id", "state", "provider", *(f"USD/Mtok {way}" for way in WAYS), "source"))
 
 
 @models_app.command("show")
@@ -155,7 +177,20 @@ def create_key(
 def list_keys(url: UrlOption = None, json_: JsonOption = False) -> None:
     """List the keys with scopes, budgets and what each has spent; a secret is never shown again."""
     rows = call("GET", "/v1/admin/keys", url)["data"]
-    show(rows, json_, ("id", "name", "scopes", "budget", "spent_usd", "objective", "revoked_at"))
+    if not json_:
+        rows = [row | key_for_people(row) for row in rows]
+    show(rows, json_, ("id", "name", "scopes", "budget", "spent USD", "objective", "revoked"))
+
+
+def key_for_people(row: Mapping[str, Any]) -> dict[str, str]:
+    """Write what a key may spend and has spent, what it is after, and since when it is revoked."""
+    budget, revoked_at = row["budget"], row["revoked_at"]
+    return {
+        "budget": "" if budget is None else f"{plain(budget['usd'])} USD {PERIODS[budget['per']]}",
+        "spent USD": plain(row["spent_usd"]),
+        "objective": " ".join(plain(value) for value in (row["objective"] or {}).values()),
+        "revoked": "" if revoked_at is None else f"{datetime.fromtimestamp(revoked_at, UTC):%Y-%m-%d %H:%M} UTC",
+    }
 
 
 @keys_app.command("revoke")

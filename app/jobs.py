@@ -49,7 +49,6 @@ class Jobs:
     policies: Policies
     clock: Callable[[], float]
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _snapshot_seq: int = -1
     _scheduler: AsyncIOScheduler | None = None
 
     @property
@@ -100,11 +99,11 @@ class Jobs:
 
     async def snapshot(self) -> dict[str, Any]:
         """Store the learner's state, unless nothing has changed since the last time."""
-        if self.learning.seq == self._snapshot_seq or self.learning.is_catching_up:
-            return {"seq": self._snapshot_seq, "stored": False}
+        if self.learning.seq == self.learning.snapshot_seq or self.learning.is_catching_up:
+            return {"seq": self.learning.snapshot_seq, "stored": False}
         row = self.learning.snapshot(self.clock())
         await repository.add_snapshot(self.engine, row)
-        self._snapshot_seq = row.seq
+        self.learning.snapshot_seq = row.seq
         return {"seq": row.seq, "stored": True, "bytes": len(row.body)}
 
     async def retune(self) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Learning:
 
     Attributes:
         on_published: Called after each slice, once its view is out; it must not wait, nor raise.
+        snapshot_seq: The last event that the latest stored snapshot covers; -1 where none is known.
         unread: Why the next event cannot be read; None while events can.
         failed: Events that could not be learned since the start.
         of_other_features: Requests since the start that teach nothing, since their features have another version.
@@ -79,6 +80,7 @@ class Learning:
         self._task: asyncio.Task[None] | None = None
         self._on_alarm = on_alarm
         self.seq = 0
+        self.snapshot_seq = -1
         self.published = 0
         self.view: View = state.view()
         self.on_published: Callable[[], None] = lambda: None
@@ -105,7 +107,7 @@ class Learning:
     def _load(self, stored: SnapshotRow) -> None:
         try:
             self._state = restored(stored, self._state)
-            self.seq = stored.seq
+            self.seq = self.snapshot_seq = stored.seq
         except SnapshotIncompatible as err:
             log.warning("snapshot refused; the whole log is read again", seq=stored.seq, reason=str(err))
 

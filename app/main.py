@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app.api import (
     admin,
@@ -20,6 +20,7 @@ from app.api import (
     savings,
     spend,
 )
+from app.api.deps import only_known_parameters
 from app.api.gate import Gate
 from app.errors import install_handlers
 from app.service import Service
@@ -43,9 +44,10 @@ def create_app(opened: Callable[[], AbstractAsyncContextManager[Service]]) -> Fa
 
     app = FastAPI(title="Headrace", version="0.1.0", description=ABOUT, lifespan=lifespan)
     app.add_middleware(Gate, keys=lambda: app.state.service.keys)
-    for part in (
-        chat, feedback, admin, spend, keys, policies, freeze, evaluate, alarms, savings, litellm, health, dashboard,
-    ):  # fmt: skip
+    for part in (chat, feedback, health, dashboard):
         app.include_router(part.router)
+    # Other clients may send what they like; whoever administers is told what is misspelt.
+    for part in (admin, spend, keys, policies, freeze, evaluate, alarms, savings, litellm):
+        app.include_router(part.router, dependencies=[Depends(only_known_parameters)])
     install_handlers(app)
     return app

@@ -9,7 +9,7 @@ from app.service import Service
 from app.storage.tables import ModelRow
 from learner.arrivals import QUIZ_LEAST, Arrival, fair_share
 from learner.onboarding import ENOUGH
-from learner.pool import Arm, ArmState
+from learner.pool import SERVING, Arm, ArmState
 from learner.promise import Promise, promised
 
 QUERIES = (
@@ -106,10 +106,12 @@ def _quiz(arm: Arm, arrival: Arrival | None, service: Service) -> dict[str, Any]
 
 
 def _over(arm: Arm, arrival: Arrival) -> str:
-    if not arm.is_routable:
-        return "it is not routable: no request is routed to it"
     if arrival.asked >= arrival.size:
         return "all its questions were asked"
+    if arm.state not in SERVING:
+        return f"the model is {arm.state}: it is asked nothing more"
+    if not arm.is_routable:
+        return "it is not routable: no request is routed to it"
     if arrival.fair_after is not None and arm.state != "parked":
         return "it has had its fair share of the traffic, which teaches more"
     return f"the verdict is clear: {arm.state}" + (

@@ -19,13 +19,13 @@ def list_policies(url: UrlOption = None, json_: JsonOption = False) -> None:
     if json_:
         show(found, json_)
         return
-    rows = [row | {"parameters": set_apart(row["parameters"])} for row in found["data"]]
+    rows = [row | {"share": f"{row['share']:.0%}", "parameters": told(row["parameters"])} for row in found["data"]]
     show(rows, json_, ("version", "state", "share", "origin", "parameters", "reason"))
     registry = found["registry"]
     out.print(f"MLflow's registry is {registry['state']}: {registry['reason']}", soft_wrap=True, markup=False)
 
 
-def set_apart(parameters: dict[str, Any]) -> str:
+def told(parameters: dict[str, Any]) -> str:
     """Write parameters in one line."""
     return ", ".join(f"{name}={value:g}" for name, value in parameters.items() if name != "version")
 

@@ -120,7 +120,7 @@ def _problem(error: ErrorDetails, data: object, known: Callable[[Loc], Collectio
         tag = error["ctx"]["discriminator"].strip("'")
         loc, value = (*loc, tag), value.get(tag)
     if error["type"] == "extra_forbidden":
-        return Problem(loc, "", _unknown(str(loc[-1]), known(error["loc"])))
+        return Problem(loc, "", unknown(str(loc[-1]), known(error["loc"])))
     is_absent = error["type"] in {"missing", "union_tag_not_found"}
     return Problem(loc, "" if is_absent else shown(value, name=loc[-1] if loc else ""), _wanted(error))
 
@@ -136,7 +136,7 @@ def _wanted(error: ErrorDetails) -> str:
     return text
 
 
-def _unknown(name: str, known: Collection[str]) -> str:
+def unknown(name: str, known: Collection[str]) -> str:
     """Mend an unknown name: the one that was meant, else the ones there are."""
     if close := get_close_matches(name, known, n=1):
         return f"is unknown; did you mean {close[0]}?"

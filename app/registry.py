@@ -107,7 +107,7 @@ class Registry:
             return None
         if self._standing.state == "down":
             log.info("policy registry is up again", versions=len(numbers))
-        self._is_kept, self._standing = True, Standing("ok", f"{len(numbers)} versions are in MLflow")
+        self._is_kept, self._standing = True, Standing("ok", f"versions in MLflow: {len(numbers)}")
         return numbers
 
     async def _ask(self, wanted: bytes) -> dict[str, str]:

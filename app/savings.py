@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.learning import Learning
-from app.storage.savings import Corrections, Line, Period, counted, grouped
+from app.storage.savings import Corrections, Line, Period, summed
 from learner.channel import Rates
 from learner.savings import Group, Interval, Savings, savings, with_overhead
 from learner.types import Control
@@ -23,16 +23,14 @@ async def savings_in(engine: AsyncEngine, learning: Learning, period: Period, *,
         period: What to look at.
         share: The control share in force.
     """
-    told = await counted(engine, period)
-    corrections = corrections_of(*learning.thumbs(), rated=told.rated / max(told.answered, 1))
-    split = await grouped(engine, period, corrections)
+    told = await summed(engine, period, corrections_of(*learning.thumbs()))
     overhead_usd = told.quizzes_usd / max(told.requests, 1)
-    ours = {could: with_overhead(group, overhead_usd) for could, group in split.others.items()}
+    ours = {could: with_overhead(group, overhead_usd) for could, group in told.others.items()}
     auto = sum(ours.values(), Group())
     against = {
         name: described(savings(
             sum((group for could, group in ours.items() if control in could), Group()),
-            split.controls.get(control, Group()),
+            told.controls.get(control, Group()),
         ))
         for name, control in AGAINST.items()
     }  # fmt: skip
@@ -47,30 +45,27 @@ async def savings_in(engine: AsyncEngine, learning: Learning, period: Period, *,
         },
         "control": {
             "share": share,
-            "requests": sum(group.cost_usd.n for group in split.controls.values()),
+            "requests": sum(group.cost_usd.n for group in told.controls.values()),
         },
         "against": against,
     }
 
 
-def corrections_of(rates: dict[str, Rates], pressed: float, *, rated: float) -> Corrections:
-    """Return what ratings add to beliefs, where this share of the answers was rated, in [0, 1].
+def corrections_of(rates: dict[str, Rates], pressed: float) -> Corrections:
+    """Return what thumbs would add to beliefs, were all answers rated.
 
     Args:
         rates: How thumbs come about, by category.
         pressed: Share of all answers that get a thumb, as these rates have it.
-        rated: Share of the answers looked at that were rated.
     """
-    scale = 1.0 / rated if rated > 0.0 else 0.0
 
     def lines(of: Rates) -> tuple[Line, Line]:
         # A correction is linear in the belief: two points are the line.
         (down, up), (down_at_1, up_at_1) = of.rectifiers(0.0), of.rectifiers(1.0)
-        factor = pressed * scale
-        return (factor * down, factor * (down_at_1 - down)), (factor * up, factor * (up_at_1 - up))
+        return (pressed * down, pressed * (down_at_1 - down)), (pressed * up, pressed * (up_at_1 - up))
 
     everywhere = Rates(pressed_good=pressed, pressed_bad=pressed)
-    return Corrections({name: lines(each) for name, each in rates.items()}, lines(everywhere), scale)
+    return Corrections({name: lines(each) for name, each in rates.items()}, lines(everywhere))
 
 
 def described(found: Savings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The gate in front of every endpoint: no request without a valid key of the right scope, no body beyond the limit.
 
-A key is checked, in memory, before anything of the body is read.
+A key is checked, in memory, before anything of the body is read. A body has to say that it is JSON: that keeps out the
+pages of other sites, which a browser lets send anything else to a service on its own machine without asking it first.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dashboard import FILES
-from app.errors import AppError, Forbidden, Unauthorized, error_body
+from app.errors import AppError, BadRequest, Forbidden, Unauthorized, error_body
 from app.keys import Keys
+from app.problems import shown
 from app.schemas.keys import KeyScope
 
 # The dashboard's own files hold no data; what they show is asked for with a key.
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", *(f"/dashboard/{name}" for name in FILES)})
 BEARER = b"Bearer "
+TAKES_BODY = frozenset({"POST", "PUT", "PATCH"})
 MAX_BODY_BYTES = 20 * 2**20
 
 
@@ -33,10 +36,11 @@ class Gate:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with a 401 or 403."""
+        """Pass a request on, or answer it with a 400, 401 or 403."""
         if scope["type"] == "http":
             try:
                 scope.setdefault("state", {})["key_id"] = admitted(scope, self._keys())
+                expect_json(scope)
             except AppError as refused:
                 await JSONResponse(error_body(refused), refused.status)(scope, receive, send)
                 return
@@ -76,6 +80,26 @@ def token_in(request: Scope) -> bytes:
     """Return the token of the header `Authorization`, empty where there is none."""
     sent = next((value for name, value in request["headers"] if name == b"authorization"), b"")
     return bytes(sent[len(BEARER) :]) if sent.startswith(BEARER) else b""
+
+
+def expect_json(request: Scope) -> None:
+    """Refuse a body that is not declared as JSON, with the status and code that OpenAI has for it.
+
+    Raises:
+        BadRequest: there is a body, and no or another Content-Type.
+    """
+    if request["method"] not in TAKES_BODY:
+        return
+    headers = dict(request["headers"])
+    if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
+        return
+    sent = headers.get(b"content-type", b"").decode("latin-1")
+    kind = sent.partition(";")[0].strip().lower()
+    if kind.startswith("application/") and kind.endswith(("/json", "+json")):
+        return
+    told = f"is {shown(sent)}" if sent else "is missing"
+    mend = "send the body as JSON, with the header Content-Type: application/json"
+    raise BadRequest(f"The header Content-Type {told}; {mend}", code="unsupported_content_type")
 
 
 def limited(receive: Receive) -> Receive:

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.storage.errors import DatabaseHeld, StorageUnavailable
 
 BUSY_TIMEOUT_S = 30
+# Any number that no other program is likely to lock in the same database.
+ADVISORY_LOCK = int.from_bytes(b"headrace", "big")
 USAGE = "Use sqlite:///FILE (relative to the data directory), sqlite:////ABSOLUTE/FILE or postgresql://USER@HOST/NAME."
 
 
@@ -132,16 +134,17 @@ def explained(url: URL) -> Iterator[None]:
 def hold(url: URL) -> Iterator[None]:
     """Hold the database for this process, so that no second one writes to it.
 
-    The operating system releases the lock when the process ends, however it ends. A PostgreSQL database is not locked:
-    there, running one service at a time is the operator's part.
+    The operating system releases the lock on a file when the process ends, however it ends; PostgreSQL releases its own
+    when the connection ends.
 
     Raises:
         DatabaseHeld: Another process holds it.
-        StorageUnavailable: The lock file cannot be written.
+        StorageUnavailable: The lock file cannot be written, or the server does not answer.
     """
     path = database_file(url)
     if path is None:
-        yield
+        with _hold_server(url):
+            yield
         return
     lock = path.with_name(path.name + ".lock")
     with explained(url):
@@ -152,6 +155,23 @@ def hold(url: URL) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _hold_server(url: URL) -> Iterator[None]:
+    engine = open_writer(url)
+    try:
+        with explained(url):
+            # A transaction would stay open for as long as the service runs.
+            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            is_ours = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})").scalar_one()
+        if not is_ours:
+            raise DatabaseHeld(f"The database {url.render_as_string()} is in use by another process. Stop that first.")
+        yield
+        with suppress(DBAPIError):
+            connection.close()
+    finally:
+        engine.dispose()
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -22,6 +22,9 @@ from learner.savings import Group, Sums
 Line = tuple[float, float]
 """Constant and slope of a correction over the belief in the answer."""
 
+_OF_COSTS = ("w", "ww", "wwww", "wv", "wwv", "wwvv")
+_OF_BELIEFS = ("jw", "jww", "jwwww", "jwb", "jwwb", "jwwbb", "jwc", "jwwc", "jwwbc", "jwwcc")
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -33,100 +36,90 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """What is added to the belief in an answer that was rated, so that the mean of all is that of their quality.
+    """What a thumb adds to the belief in an answer, were every answer rated; a rating adds what it differs by.
 
     Args:
         of_thumbs: For a thumb down and a thumb up, by category.
         of_other_thumbs: The same for a category that is not known any more.
-        of_ratings: Multiplies what a rating differs from the belief by.
     """
 
     of_thumbs: Mapping[str, tuple[Line, Line]]
     of_other_thumbs: tuple[Line, Line]
-    of_ratings: float
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class Summed:
     """The routed requests of a period.
 
     Args:
         requests: All of them.
-        answered: Those that a control could have answered and that were not cancelled.
-        rated: How many of these were rated.
+        controls: Those that a control answered, by control.
+        others: All others that one could have answered, by the controls that could.
         quizzes_usd: What asking new models old queries cost on the days of the period.
     """
 
     requests: int
-    answered: int
-    rated: int
+    controls: Mapping[str, Group]
+    others: Mapping[tuple[str, ...], Group]
     quizzes_usd: float
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The compared requests of a period.
+async def summed(engine: AsyncEngine, period: Period, corrections: Corrections) -> Summed:
+    """Sum the cost and quality of the requests of a period.
 
-    Args:
-        controls: Those that a control answered, by control.
-        others: All others, by the controls that could have answered them.
+    Only some answers were rated: their corrections count for all, so they are divided by the share that was rated. That
+    share is known when the sums are, which are therefore made of beliefs and corrections apart.
     """
-
-    controls: Mapping[str, Group]
-    others: Mapping[tuple[str, ...], Group]
-
-
-async def counted(engine: AsyncEngine, period: Period) -> Counted:
-    """Count the routed requests of a period, and those rated."""
-    told = _requests(period, None).subquery()
-    is_judged = and_(told.c.is_compared, told.c.is_judged)
-    sums = select(
-        func.count(),
-        func.coalesce(func.sum(case((is_judged, 1), else_=0)), 0),
-        func.coalesce(func.sum(case((and_(is_judged, told.c.is_rated), 1), else_=0)), 0),
-    ).select_from(told)
     quizzes = select(func.coalesce(func.sum(SpendRow.usd), 0.0)).where(
         col(SpendRow.purpose) == "quiz", col(SpendRow.day).between(day_of(period.since), day_of(period.until))
     )
     async with engine.connect() as connection:
-        requests, answered, rated = (await connection.execute(sums)).one()
-        return Counted(requests, answered, rated, float((await connection.execute(quizzes)).scalar_one()))
-
-
-async def grouped(engine: AsyncEngine, period: Period, corrections: Corrections) -> Split:
-    """Sum the cost and quality of the compared requests of a period."""
-    # The offset keeps the database from working out each value anew for each sum over it.
-    told = _requests(period, corrections).offset(0).subquery()
-    judged = case((told.c.is_judged, told.c.weight), else_=0.0)
-    rated = func.sum(case((and_(told.c.is_judged, told.c.is_rated), 1), else_=0))
-    keys = (told.c.control, told.c.model, told.c.could_best, told.c.could_cheapest)
-    sums = (
-        *_sums(told.c.weight, told.c.cost_usd, func.count()),
-        *_sums(judged, told.c.quality, func.sum(case((told.c.is_judged, 1), else_=0))),
-        rated,
-    )
-    async with engine.connect() as connection:
-        rows = await connection.execute(select(*keys, *sums).where(told.c.is_compared).group_by(*keys))
+        rows = (await connection.execute(sums_over(period, corrections))).all()
+        quizzes_usd = float((await connection.execute(quizzes)).scalar_one())
+    compared = [row for row in rows if row.could_best or row.could_cheapest]
+    judged, rated = sum(row.judged for row in compared), sum(row.rated for row in compared)
+    scale = judged / rated if rated else 0.0
     controls: dict[str, Group] = defaultdict(Group)
     others: dict[tuple[str, ...], Group] = defaultdict(Group)
-    for control, model, best, cheapest, *found in rows:
-        # A sum over no value at all is null.
-        group = Group(Sums(*found[:7]), Sums(*(value or 0 for value in found[7:14])), found[14])
-        if control is not None:
-            controls[control] += replace(group, models=((model, group.cost_usd.n),))
+    for row in compared:
+        group = _group(row, scale)
+        if row.control is not None:
+            controls[row.control] += replace(group, models=((row.model, group.cost_usd.n),))
         else:
-            others[tuple(name for name, could in (("best", best), ("cheapest", cheapest)) if could)] += group
-    return Split(controls, others)
+            could = {"best": row.could_best, "cheapest": row.could_cheapest}
+            others[tuple(name for name in could if could[name])] += group
+    return Summed(sum(row.requests for row in rows), controls, others, quizzes_usd)
 
 
-def _sums(weight: Any, value: Any, n: Any) -> tuple[Any, ...]:
-    """Return the columns of `Sums`."""
-    ww = weight * weight
-    return (n, *(func.sum(term) for term in (weight, ww, ww * ww, weight * value, ww * value, ww * value * value)))
+def _group(row: Any, scale: float) -> Group:
+    """Return a row of sums as a group: the quality of an answer is the belief in it, and `scale` of the correction."""
+    # A sum over no value at all is null.
+    w, ww, wwww, wb, wwb, wwbb, wc, wwc, wwbc, wwcc = (row._mapping[name] or 0.0 for name in _OF_BELIEFS)
+    cost_usd = Sums(row.requests, *(row._mapping[name] for name in _OF_COSTS))
+    wwvv = wwbb + 2.0 * scale * wwbc + scale * scale * wwcc
+    return Group(cost_usd, Sums(row.judged, w, ww, wwww, wb + scale * wc, wwb + scale * wwc, wwvv), row.rated)
 
 
-def _requests(period: Period, corrections: Corrections | None) -> Select[Any]:
-    """Select every routed request of a period with its group, weight, cost, and the quality of its answer."""
+def sums_over(period: Period, corrections: Corrections) -> Select[Any]:
+    """Select the sums over the requests of each group, named by what is multiplied (see `learner.savings.Sums`)."""
+    # The offset keeps the database from working out each value anew for each sum over it.
+    told = _requests(period, corrections).offset(0).subquery()
+    w, j, b, c, usd = (told.c[name] for name in ("weight", "judged", "belief", "correction", "cost_usd"))
+    keys = (told.c.control, told.c.model, told.c.could_best, told.c.could_cheapest)
+    ww, jj = w * w, j * j
+    of_costs = (w, ww, ww * ww, w * usd, ww * usd, ww * usd * usd)
+    of_beliefs = (j, jj, jj * jj, j * b, jj * b, jj * b * b, j * c, jj * c, jj * b * c, jj * c * c)
+    counts = (
+        func.count().label("requests"),
+        func.sum(case((told.c.is_judged, 1), else_=0)).label("judged"),
+        func.sum(case((and_(told.c.is_judged, told.c.is_rated), 1), else_=0)).label("rated"),
+    )
+    terms = zip((*_OF_COSTS, *_OF_BELIEFS), (*of_costs, *of_beliefs), strict=True)
+    return select(*keys, *counts, *(func.sum(term).label(name) for name, term in terms)).group_by(*keys)
+
+
+def _requests(period: Period, corrections: Corrections) -> Select[Any]:
+    """Select every routed request of a period with its group, weight, cost, and the belief in its answer."""
     said = _standing(period)
     is_rated = said.c.inference_id.is_not(None)
     control, best, cheapest = (
@@ -134,21 +127,23 @@ def _requests(period: Period, corrections: Corrections | None) -> Select[Any]:
     )
     belief = case((col(DecisionRow.status) == "failed", 0.0), else_=col(DecisionRow.confidence))
     is_judged = and_(col(DecisionRow.status).in_(("answered", "failed")), belief.is_not(None))
+    # A database may divide before it has left out what is not compared.
+    drawn = case((control == "best", best), (control == "cheapest", cheapest), else_=1.0 - best - cheapest)
+    weight = 1.0 / func.nullif(drawn, 0.0)
     columns = [
         control.label("control"),
         case((control.is_not(None), col(DecisionRow.arm))).label("model"),
         (best > 0.0).label("could_best"),
         (cheapest > 0.0).label("could_cheapest"),
-        (best + cheapest > 0.0).label("is_compared"),
         is_judged.label("is_judged"),
         is_rated.label("is_rated"),
+        weight.label("weight"),
+        case((is_judged, weight), else_=0.0).label("judged"),
+        # Of what is not compared nobody asks the cost.
+        case((best + cheapest > 0.0, _cost_usd()), else_=0.0).label("cost_usd"),
+        belief.label("belief"),
+        case((is_rated, _correction(said, belief, corrections)), else_=0.0).label("correction"),
     ]
-    if corrections is not None:
-        # A database may divide before it has left out what is not compared.
-        drawn = case((control == "best", best), (control == "cheapest", cheapest), else_=1.0 - best - cheapest)
-        weight = 1.0 / func.nullif(drawn, 0.0)
-        quality = belief + case((is_rated, _correction(said, belief, corrections)), else_=0.0)
-        columns += [weight.label("weight"), _cost_usd().label("cost_usd"), quality.label("quality")]
     is_routed = and_(
         col(DecisionRow.stage) != "pinned", col(DecisionRow.parent_id).is_(None), col(DecisionRow.status) != "open",
         col(DecisionRow.created_at) >= period.since, col(DecisionRow.created_at) < period.until,
@@ -172,8 +167,7 @@ def _correction(said: Any, belief: Any, corrections: Corrections) -> ColumnEleme
         other = corrections.of_other_thumbs[up]
         return case(*((is_there, a + b * belief) for is_there, (a, b) in known), else_=other[0] + other[1] * belief)
 
-    of_rating = corrections.of_ratings * (said.c.reward - belief)
-    return case((~said.c.is_thumb, of_rating), (said.c.reward == 1.0, of_thumb(1)), else_=of_thumb(0))
+    return case((~said.c.is_thumb, said.c.reward - belief), (said.c.reward == 1.0, of_thumb(1)), else_=of_thumb(0))
 
 
 def _standing(period: Period) -> Any:

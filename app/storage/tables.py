@@ -63,13 +63,28 @@ class DecisionRow(Row, table=True):
 
     __tablename__ = "decisions"
     __table_args__ = (
+        # All that savings are estimated from, so that the rows, which are long, need not be read.
+        Index(
+            "ix_decisions_created_at",
+            "created_at",
+            "id",
+            "stage",
+            "parent_id",
+            "status",
+            "control",
+            "arm",
+            "best_chance",
+            "cheapest_chance",
+            "confidence",
+            "category",
+        ),
         Index("ix_decisions_key_id", "key_id", "created_at", "cost_usd"),
         Index("ix_decisions_episode", "episode", "created_at"),
     )
 
     id: str = Field(primary_key=True)
     parent_id: str | None = None
-    created_at: float = Field(index=True)
+    created_at: float
     user: str | None = None
     key_id: str | None = None
     session_id: str | None = None
@@ -113,10 +128,11 @@ class CallRow(Row, table=True):
     """
 
     __tablename__ = "calls"
+    __table_args__ = (Index("ix_calls_inference_id", "inference_id", "purpose", "cost_usd"),)
 
     id: int | None = Field(default=None, sa_column=Column(WIDE, primary_key=True))
     event_seq: int | None = Field(default=None, sa_column=Column(WIDE, index=True))
-    inference_id: str = Field(index=True)
+    inference_id: str
     step: int
     model: str
     purpose: Purpose = Field(sa_type=String)

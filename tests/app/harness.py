@@ -37,6 +37,7 @@ End = Literal["answered", "failed", "cancelled"]
 INPUT_TOKENS, OUTPUT_TOKENS = 100, 50
 PRICES = {"small": 0.1, "middle": 1.0, "large": 10.0}
 COST_USD = {model: (INPUT_TOKENS * usd + OUTPUT_TOKENS * 4 * usd) / 1e6 for model, usd in PRICES.items()}
+JSON = {"Content-Type": "application/json"}
 QUALITIES = {"small": 0.6, "middle": 0.75, "large": 0.9}
 
 

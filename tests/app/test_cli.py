@@ -224,6 +224,25 @@ def test_a_stored_key_that_is_valid_lets_serve_listen_beyond_loopback(
     assert listened == ([] if is_refused else ["0.0.0.0"])
 
 
+def test_a_variable_of_an_upstreams_key_that_is_not_set_is_named(
+    config: Path, folder: Path, embedding: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed = [
+        entry("small", api_key_env="SMALL_TEST_KEY"),
+        entry("large", api_key_env="LARGE_TEST_KEY"),
+        entry("middle"),
+    ]
+    config.write_text(yaml.safe_dump({"models": keyed, "embedding": {"path": str(embedding)}}))
+    monkeypatch.setenv("LARGE_TEST_KEY", "sk-here")
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    for command in (("serve", "--config", config), ("config", "check", config)):
+        result = run(*command)
+        assert result.exit_code == 0, result.stderr
+        assert "SMALL_TEST_KEY is not set: the model small is called without a key." in result.stderr
+        assert result.stderr.count("is not set") == 1
+        assert "sk-here" not in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("port", ["0", "70000", "http"])
 def test_a_port_that_is_none_is_refused(folder: Path, port: str) -> None:
     assert "port" in told(run("serve", "--port", port))
@@ -293,6 +312,33 @@ async def test_models_are_listed_as_a_table_and_as_json(remote: Client) -> None:
     assert "middle" in (await remote("models", "list")).stdout
     listed = json.loads((await remote("models", "list", "--json")).stdout)
     assert [model["id"] for model in listed] == ["small", "middle", "large"]
+
+
+async def test_tables_are_plain_columns_and_cut_nothing_off(
+    remote: Client, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = {"input_usd_per_mtok": 1.1, "output_usd_per_mtok": 4.40}
+    await house.client.post("/v1/admin/models", json=entry("org/[bold]new", price=price))
+    (row,) = (line for line in (await remote("models", "list")).stdout.splitlines() if "org/" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "org/[bold]new", "registered", "openai", "1.1", "4.4", "api",
+    ]  # fmt: skip
+    admin = await house.key("me", scopes=["admin"])
+    monkeypatch.setenv("HEADRACE_ADMIN_KEY", admin["key"])
+    house.client.headers["Authorization"] = f"Bearer {admin['key']}"
+    limits = {"budget": {"usd": 2.5, "per": "day"}, "objective": {"kind": "quality_floor", "quality": 0.7}}
+    app_key = await house.key("app", **limits)
+    await house.client.delete(f"/v1/admin/keys/{app_key['id']}")
+    keys = (await remote("keys", "list")).stdout
+    (row,) = (line for line in keys.splitlines() if "app" in line)
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[:-1] == [app_key["id"], "app", "inference, feedback", "2.5 USD a day", "0", "quality_floor 0.7"]
+    assert cells[-1].startswith("20")
+    assert "None" not in keys
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = (await remote("keys", "list")).stdout
+    assert app_key["id"] in narrow
+    assert "…" not in narrow
 
 
 async def test_learning_is_frozen_and_unfrozen(remote: Client, house: House) -> None:

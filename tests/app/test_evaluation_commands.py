@@ -106,6 +106,30 @@ async def test_the_log_folds_to_what_the_snapshot_says_until_somebody_changes_it
     assert f"Snapshot after event {seq}: differs." in changed.stdout
 
 
+async def test_events_are_folded_under_the_limits_of_exploration_that_held_then(data_dir: Path, config: Path) -> None:
+    seqs: list[int] = []
+    for max_share, n in ((0.5, 4), (0.05, 4), (0.2, 0), (0.1, 4)):
+        async with running(
+            data_dir, settings_of(exploration={"max_share": max_share, "max_usd_per_day": 1.0})
+        ) as house:
+            await live(house, n)
+            seqs.append(house.service.learning.seq)
+    told = await asyncio.to_thread(run, "replay", "--config", config, "--json")
+    assert told.exit_code == 0, told.stdout
+    found = json.loads(told.stdout)
+    assert found["snapshots"] == {str(seq): "equal" for seq in seqs}
+    assert found["limits"] == [
+        {"until": seqs[0], "max_share": 0.5, "max_usd_per_day": 1.0},
+        {"until": seqs[1], "max_share": 0.05, "max_usd_per_day": 1.0},
+        {"until": seqs[3], "max_share": 0.1, "max_usd_per_day": 1.0},
+        {"until": None, "max_share": 0.1, "max_usd_per_day": 5.0},
+    ]
+    damage(data_dir)
+    changed = await asyncio.to_thread(run, "replay", "--config", config)
+    assert changed.exit_code == 1
+    assert "The limits of exploration have changed." in changed.stdout
+
+
 def test_a_replay_is_refused_while_a_service_holds_the_database(data_dir: Path, config: Path) -> None:
     with hold(database_url("sqlite:///headrace.db", data_dir)):
         result = run("replay", "--config", config)

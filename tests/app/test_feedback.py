@@ -233,7 +233,7 @@ async def test_what_a_request_said_is_stored_only_as_a_keyed_hash(house: House) 
     answer = await house.answered()
     raw = orjson.dumps({"inference_id": answer["id"], "metric_name": "comment", "value": "yes"})
     key = hashlib.sha256(raw).hexdigest()
-    headers = {"Idempotency-Key": key}
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     first = await house.client.post("/v1/feedback", content=raw, headers=headers)
     assert (await house.client.post("/v1/feedback", content=raw, headers=headers)).json() == first.json()
     assert (await house.client.post("/v1/feedback", content=raw + b" ", headers=headers)).status_code == 409

@@ -203,6 +203,17 @@ async def test_answers_that_cannot_be_compared_are_no_questions(open_house: Call
     assert "compared" in (await onboarding(house))["progress"]["quiz"]["reason"]
 
 
+async def test_a_model_retired_during_its_quiz_is_said_to_be_retired(open_house: Callable[..., Any]) -> None:
+    house = await open_house(pool())
+    await ask_many(house, 60)
+    await register(house)
+    await ask_many(house, 10, first=100, router={"deny": ["new"]})
+    assert 0 < (await onboarding(house))["progress"]["quiz"]["asked"] < QUIZ_SIZE
+    await house.client.delete("/v1/admin/models/new")
+    quiz = (await onboarding(house))["progress"]["quiz"]
+    assert (quiz["is_over"], quiz["reason"]) == (True, "the model is retired: it is asked nothing more")
+
+
 # -- money ------------------------------------------------------------------------------------------------------------
 
 

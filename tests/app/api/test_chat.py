@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from app.api.gate import MAX_BODY_BYTES
-from tests.app.harness import COST_USD, PRICES, Gone, House, entry, settings_of
+from tests.app.harness import COST_USD, JSON, PRICES, Gone, House, entry, settings_of
 
 HEADERS = (
     "decision-id", "policy", "stage", "attempts", "confidence", "explored", "cost-usd", "overhead-ms", "learning",
@@ -174,7 +174,7 @@ async def test_a_body_that_is_no_chat_request_is_a_400_and_leaves_nothing_behind
     house: House, body: str, words: tuple[str, ...]
 ) -> None:
     async with house.unchanged():
-        reply = await house.client.post("/v1/chat/completions", content=body.encode("latin-1"))
+        reply = await house.client.post("/v1/chat/completions", content=body.encode("latin-1"), headers=JSON)
     assert_refused(reply, words)
     assert house.upstream.asked == []
 
@@ -215,8 +215,9 @@ def assert_refused(reply: httpx.Response, words: tuple[str, ...]) -> None:
 
 
 async def test_a_malformed_request_is_refused_by_route_alike(house: House) -> None:
+    body = b'{"messages": [], "router": {"cascad": 1}}'
     async with house.unchanged():
-        reply = await house.client.post("/v1/route", content=b'{"messages": [], "router": {"cascad": 1}}')
+        reply = await house.client.post("/v1/route", content=body, headers=JSON)
     assert reply.status_code == 400
     assert "messages" in reply.json()["error"]["message"]
     assert "router.cascad" in reply.json()["error"]["message"]

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.harness import House, settings_of
+from tests.app.harness import JSON, House, settings_of
 
 DECLARED = {"resolved": {"type": "boolean", "reward_map": {"true": 1.0, "false": 0.0}}}
 
@@ -214,7 +214,7 @@ async def test_wrong_feedback_is_refused_and_changes_nothing(
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b"null", b"{}"])
 async def test_a_body_that_is_no_feedback_is_a_422(house: House, body: bytes) -> None:
     async with house.unchanged():
-        reply = await house.client.post("/v1/feedback", content=body)
+        reply = await house.client.post("/v1/feedback", content=body, headers=JSON)
     assert reply.status_code == 422
     assert reply.json()["error"]["message"]
 

@@ -126,7 +126,7 @@ async def test_the_commands_promote_show_compare_and_roll_back(house: House, url
     made = await command("promote", "--parameters", '{"depth": 1}', "--force", "--json")
     assert json.loads(made.stdout)["state"] == "champion"
     listed = await command("list")
-    for word in ("champion", "hold_back", "depth=1", "forced past the gate", "MLflow's registry is ok"):
+    for word in ("champion", "hold_back", "90%", "10%", "depth=1", "forced past the gate", "MLflow's registry is ok"):
         assert word in listed.stdout
     assert json.loads((await command("list", "--json")).stdout)["serving"].keys() == {"headrace@1", "headrace@2"}
     assert json.loads((await command("show", "2")).stdout)["parameters"]["depth"] == 1

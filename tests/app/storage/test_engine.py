@@ -72,7 +72,8 @@ def test_a_lock_that_cannot_be_written_names_the_path(tmp_path: Path) -> None:
         pass
 
 
-def test_a_server_is_not_held(tmp_path: Path) -> None:
-    url = database_url("postgresql://db/headrace", tmp_path)
-    with hold(url), hold(url):
+def test_a_server_that_cannot_be_held_is_told(tmp_path: Path) -> None:
+    url = database_url("postgresql://headrace:geheim@127.0.0.1:9/headrace", tmp_path)
+    with pytest.raises(StorageUnavailable) as told, hold(url):
         pass
+    assert "geheim" not in str(told.value)

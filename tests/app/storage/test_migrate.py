@@ -31,7 +31,7 @@ def newer(url: URL) -> URL:
 
 def test_an_empty_place_gets_a_database_and_the_folder_for_it(tmp_path: Path) -> None:
     url = database_url("sqlite:///headrace.db", tmp_path / "new" / "folder")
-    assert pending(url) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+    assert pending(url) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
     migrate(url)
     assert pending(url) == []
     assert any("CREATE TABLE decisions" in line for line in contents(url))
@@ -79,7 +79,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_newer_database_is_refused_unchanged(visit: object, newer: URL) -> None:
     assert callable(visit)
     before = contents(newer)
-    with pytest.raises(NewerDatabase, match=r"9999.*0009"):
+    with pytest.raises(NewerDatabase, match=r"9999.*0010"):
         visit(newer)
     assert contents(newer) == before
 
@@ -155,8 +155,14 @@ def undo_0009(database: sqlite3.Connection) -> None:
         database.execute(f"ALTER TABLE decisions DROP COLUMN {column}")
 
 
+def undo_0010(database: sqlite3.Connection) -> None:
+    for table, column in (("decisions", "created_at"), ("calls", "inference_id")):
+        database.execute(f"DROP INDEX ix_{table}_{column}")
+        database.execute(f"CREATE INDEX ix_{table}_{column} ON {table} ({column})")
+
+
 def undo_all_but_keys(database: sqlite3.Connection) -> None:
-    for undo in (undo_0009, undo_0008, undo_0007, undo_0006, undo_0005, undo_0004, undo_0003):
+    for undo in (undo_0010, undo_0009, undo_0008, undo_0007, undo_0006, undo_0005, undo_0004, undo_0003):
         undo(database)
 
 
@@ -199,7 +205,7 @@ def test_a_database_of_the_first_version_gets_keys_and_keeps_its_rows(url: URL) 
         undo_all_but_keys(database)
         database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.execute("INSERT INTO events VALUES (1, 0.0, 'model', 'small', '{}')")
-    assert pending(url) == ["0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+    assert pending(url) == ["0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
     migrate(url)
     found = "\n".join(contents(url))
     assert "CREATE TABLE api_keys" in found
@@ -209,7 +215,7 @@ def test_a_database_of_the_first_version_gets_keys_and_keeps_its_rows(url: URL) 
 
 def test_spend_from_before_keys_were_noted_is_kept_as_nobodys(url: URL) -> None:
     with closing(sqlite3.connect(str(database_file(url)))) as database, database:
-        for undo in (undo_0009, undo_0008, undo_0007, undo_0006):
+        for undo in (undo_0010, undo_0009, undo_0008, undo_0007, undo_0006):
             undo(database)
         database.execute("UPDATE alembic_version SET version_num = '0005'")
         database.execute("INSERT INTO spend VALUES ('2026-01-02', 'small', 'background', 'shadow', 0.5, 0.25, 3)")
