@@ -321,8 +321,7 @@ class LearnerState:
     def _answered(self, event: Served, lesson: Lesson, foreseen: Sequence[float] | None = None) -> Answered:
         """Judge an inference's answers by what was believed of their arms when each was first seen."""
         asked = {self._positions[call.arm] for call in event.calls if call.purpose in ANSWERING}
-        if fresh := asked - lesson.quality.keys():
-            lesson.quality |= self.quality.believed(event.context, fresh)
+        lesson.quality |= self.quality.believed(event.context, asked - lesson.quality.keys())
         context, answers = event.context, event.answers
         arms = tuple([self._positions[call.arm] for call in answers])
         return judged(

@@ -63,6 +63,14 @@ def test_looking_at_a_state_does_not_change_it() -> None:
     assert dump(watched) == dump(experienced())
 
 
+def test_an_arm_that_answers_again_is_measured_against_what_is_believed_by_now() -> None:
+    first = served(*ANSWERS[:2], name="q1")
+    again = replace(served(*ANSWERS[:2], called("small", 2, 1), name="q1"), fresh=(2,), is_request=False)
+    unseen, seen = (folded(first, served(*ANSWERS, name="q2")) for _ in range(2))
+    seen.view()
+    assert dump(folded(again, into=seen)) == dump(folded(again, into=unseen))
+
+
 @pytest.mark.parametrize(
     "event",
     [
