@@ -347,7 +347,8 @@ class LearnerState:
 
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
+        kind = {"is_binary": rated.is_binary}
+        self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight, **kind)
         # How far evidence moves the belief in an arm's answers.
         spread = DEVIATION_GAMMA * self.deviation[rated.arm] ** 2 + (1.0 - DEVIATION_GAMMA) * rated.moved**2
         self.deviation[rated.arm] = np.sqrt(spread)

@@ -159,14 +159,15 @@ def taught(
     answers: Answers, columns: dict[str, int], judges: list[str], y: FloatArray, heard: Rows, labelled: int
 ) -> Learned:
     """Let a stacker hear answers in order, the first of them with their labels."""
-    models = max(answers.models) + 1
+    models, is_binary = max(answers.models) + 1, bool(np.isin(y, (0.0, 1.0)).all())
     learned = Learned(Stacker(), np.zeros(models), np.zeros(models))
     for i, row in enumerate(heard.tolist()):
         model, features = answers.models[row], features_of(answers, columns, judges, row)
         belief = learned.belief(model)
         learned.stacker.listen(belief, features)
         if i < labelled:
-            learned.stacker.update(features, logit(belief), float(y[row]), answers.categories[row])
+            category, label = answers.categories[row], float(y[row])
+            learned.stacker.update(features, logit(belief), label, category, is_binary=is_binary)
             learned.good[model] += y[row]
             learned.seen[model] += 1.0
     return learned
@@ -179,6 +180,7 @@ def predict(answers: Answers, columns: dict[str, int], judges: list[str], learne
         view.calibrated(
             logit(learned.belief(answers.models[row])),
             view.evidence(features_of(answers, columns, judges, row), answers.categories[row]),
+            answers.categories[row],
         )
         for row in graded.tolist()
     ])  # fmt: skip

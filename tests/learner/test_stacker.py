@@ -44,7 +44,7 @@ def test_before_any_label_every_signal_weighs_what_common_sense_says() -> None:
     view = Stacker().view()
     assert view.evidence({"empty": 1.0}, 0) == PRIOR_MEANS["empty"]
     assert view.evidence({"never heard of": 1.0}, 0) == 0.0
-    assert view.calibrated(logit(0.7), 0.0) == pytest.approx(0.7)
+    assert view.calibrated(logit(0.7), 0.0, 0) == pytest.approx(0.7)
 
 
 def test_before_any_label_a_judge_is_believed_a_little() -> None:
@@ -54,8 +54,9 @@ def test_before_any_label_a_judge_is_believed_a_little() -> None:
 def test_a_view_predicts_what_the_logistics_do() -> None:
     stacker = judged(2, 50, agrees=0.8, category=3)
     odds = float(stacker.logistic.mean @ [1.0, 0.3, 1.5, 1.0]) + float(stacker.offsets[3].mean @ [1.5, 1.0])
+    odds += float(stacker.levels[3].mean[0])
     view = stacker.view()
-    assert view.calibrated(0.3, view.evidence({"judge:j": 1.5}, 3)) == pytest.approx(sigmoid(odds))
+    assert view.calibrated(0.3, view.evidence({"judge:j": 1.5}, 3), 3) == pytest.approx(sigmoid(odds))
 
 
 def test_probabilities_become_calibrated() -> None:
