@@ -16,7 +16,6 @@ from river import base
 
 from learner.types import FloatArray
 
-
 ROUNDS, TOLERANCE, LONGEST_LEAP, BOUND = 8, 1e-4, 3.0, 40.0
 
 

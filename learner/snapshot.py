@@ -119,7 +119,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
         for category, own in locals_.items():
             arrays |= _learned(own, f"{kind}{category}")
     calibrations = [stacker.calibration, *stacker.judges.values(), *stacker.by_category.values()]
-    arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
+    arrays["calibration"] = np.array([[c.count, c.stated, c.came, c.squares] for c in calibrations])
     return arrays
 
 
@@ -255,7 +255,7 @@ def _raters(values: dict[str, Any]) -> Raters:
 
 
 def _rater(values: dict[str, Any]) -> Rater:
-    labels = {int(arm): (weight, age) for arm, (weight, age) in values["labels"].items()}
+    labels = {int(arm): (weight, total, age) for arm, (weight, total, age) in values["labels"].items()}
     return Rater(**{**values, "labels": labels})
 
 

@@ -315,9 +315,7 @@ class LearnerState:
         weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
         if isinstance(event, Demonstrated) and weight != 0.0:
             self.references.demonstrate(event, components_of(served.context))
-        if weight is None:
-            return
-        if lesson.hear(event, weight):
+        if weight is not None and lesson.hear(event, weight):
             self._relabel(served, lesson, answered, rates)
             if self.contest is not None:
                 self.contest.hear(served, lesson, rates)
