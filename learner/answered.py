@@ -27,6 +27,7 @@ class Answered:
         answers: Who agrees with whom.
         features: Evidence on each answer.
         stacker: What the evidence says.
+        category: Of the query.
     """
 
     steps: tuple[int, ...]
@@ -34,6 +35,7 @@ class Answered:
     answers: Answers
     features: tuple[Mapping[str, float], ...]
     stacker: StackerView
+    category: int
 
     @cached_property
     def prior_logits(self) -> list[float]:
@@ -57,7 +59,8 @@ class Answered:
     @cached_property
     def right(self) -> FloatArray:
         """Calibrated probability that each answer is good, shape (r,)."""
-        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
+        told = zip(self.prior_logits, self.answers.evidence.tolist(), strict=True)
+        return np.array([self.stacker.calibrated(before, evidence, self.category) for before, evidence in told])
 
     def told(self, odds: float) -> Answered:
         """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
@@ -110,4 +113,4 @@ def judged(
         faults=np.array([stacker.own_faults(each) for each in features]),
         joint=joint,
     )
-    return Answered(steps, arms, answers, features, stacker)
+    return Answered(steps, arms, answers, features, stacker, category)

@@ -16,6 +16,8 @@ from river import base
 
 from learner.types import FloatArray
 
+ROUNDS, TOLERANCE, LONGEST_LEAP, BOUND = 8, 1e-4, 3.0, 40.0
+
 
 class Columns:
     """Feature names to positions of a vector, in the order of their first appearance."""
@@ -126,38 +128,54 @@ class DiscountedRidge(base.Regressor):
 
 
 class BayesianLogistic(base.Classifier):
-    """Logistic regression with a Gaussian posterior, one extended-Kalman step per observation.
+    """Logistic regression with a Gaussian posterior, learned from one label at a time.
 
-    With p = σ(wᵀx): Σ⁻¹ ← Σ⁻¹ + p(1−p)xxᵀ and w ← w + Σ x (y − p); see MacKay, Neural Computation 4 (1992) 720. The
-    prior mean says what a weight is believed to be before any label; forgetting widens Σ by 1/γ, up to the prior's.
+    The mode is found by Newton's method from the prior, the last `lag` labels as they are, and all older ones in the
+    quadratic form that they had at the mode when they left (MacKay, Neural Computation 4 (1992) 720; without any lag it
+    is one extended-Kalman step per label): what the first labels say is read again in the light of those that followed.
+    Forgetting fades labels, and never the prior, which another one can replace at any time.
 
     Args:
-        prior_variance: Variance of every weight before any label, > 0, unless `resize` says otherwise.
+        prior_variance: Variance of every weight before any label, > 0, unless `believe` says otherwise.
         gamma: Forgetting per observation, in (0, 1].
+        lag: Labels that are kept as they are.
     """
 
-    def __init__(self, *, prior_variance: float = 1.0, gamma: float = 1.0) -> None:
+    def __init__(self, *, prior_variance: float = 1.0, gamma: float = 1.0, lag: int = 0) -> None:
         self.prior_variance = prior_variance
         self.gamma = gamma
+        self.lag = lag
         self.columns = Columns()
-        self.covariance: FloatArray = np.zeros((0, 0))
         self.mean: FloatArray = np.zeros(0)
-        self.prior_variances: FloatArray = np.zeros(0)
+        self.prior_mean: FloatArray = np.zeros(0)
+        self.prior_precision: FloatArray = np.zeros((0, 0))
+        self.precision: FloatArray = np.zeros((0, 0))
+        self.information: FloatArray = np.zeros(0)
+        self.recent: FloatArray = np.zeros((0, 3))
+        self.features: FloatArray = np.zeros((0, 0))
 
-    def resize(self, prior_means: FloatArray, prior_variances: FloatArray | None = None) -> None:
-        """Grow to the features of `prior_means`; weights beyond the present ones start there.
-
-        Args:
-            prior_means: Of all features, shape (d,).
-            prior_variances: Where they are not all `prior_variance`, shape (d,).
-        """
+    def resize(self, prior_means: FloatArray) -> None:
+        """Grow to the features of `prior_means`, shape (d,); weights beyond the present ones start there."""
         old, size = len(self.mean), len(prior_means)
         if size > old:
-            variances = np.full(size, self.prior_variance) if prior_variances is None else prior_variances
-            covariance = np.diag(variances)
-            covariance[:old, :old] = self.covariance
-            self.covariance, self.mean = covariance, np.append(self.mean, prior_means[old:])
-            self.prior_variances = variances
+            precision = np.eye(size) / self.prior_variance
+            precision[:old, :old] = self.prior_precision
+            self.believe(np.append(self.prior_mean, prior_means[old:]), precision)
+
+    def believe(self, mean: FloatArray, precision: FloatArray) -> None:
+        """Put another prior in the place of the present one, as if it had been there from the start.
+
+        Args:
+            mean: Of every weight, shape (d,); there may be more of them than before.
+            precision: Shape (d, d), positive definite.
+        """
+        old, grown = len(self.mean), len(mean) - len(self.mean)
+        self.precision = np.pad(self.precision, (0, grown))
+        self.information = np.pad(self.information, (0, grown))
+        self.features = np.pad(self.features, ((0, 0), (0, grown)))
+        self.prior_mean, self.prior_precision = mean, precision
+        self.mean = np.append(self.mean, mean[old:])
+        self._fit()
 
     def update(self, x: FloatArray, y: float, *, offset: float = 0.0, weight: float = 1.0) -> None:
         """Take in one label y in [0, 1], or about there where it was corrected for known errors.
@@ -168,18 +186,50 @@ class BayesianLogistic(base.Classifier):
             offset: Log-odds that another model gives and this one adds to.
             weight: What the label counts for, ≥ 0.
         """
-        self._forget()
-        p = sigmoid(offset + float(self.mean.dot(x)))
-        direction = self.covariance.dot(x)
-        slope = weight * max(p * (1.0 - p), 1e-4)
-        self.covariance -= square(direction) * (slope / (1.0 + slope * float(x.dot(direction))))
-        self.mean += self.covariance.dot(x) * (weight * (y - p))
+        self.precision = self.gamma * self.precision
+        self.information = self.gamma * self.information
+        self.recent[:, 2] *= self.gamma
+        self.features = np.vstack([self.features, x])
+        self.recent = np.vstack([self.recent, (y, offset, weight)])
+        if len(self.recent) > self.lag:
+            precision, gradient = self._told(slice(1))
+            self.precision = self.precision + precision
+            self.information = self.information + precision @ self.mean + gradient
+            self.features, self.recent = self.features[1:], self.recent[1:]
+        self._fit()
 
-    def _forget(self) -> None:
-        if self.gamma < 1.0:
-            # Scaling rows and columns keeps the matrix positive definite, and no variance passes the prior's.
-            room = self.prior_variances / np.maximum(self.covariance.diagonal(), 1e-12)
-            self.covariance *= square(np.sqrt(np.minimum(np.maximum(room, 1.0), 1.0 / self.gamma)))
+    def _told(self, which: slice) -> tuple[FloatArray, FloatArray]:
+        """Return what some of the last labels add to the precision and to the gradient at the mean."""
+        x, (y, offset, weight) = self.features[which], self.recent[which].T
+        p = 1.0 / (1.0 + np.exp(-np.clip(x @ self.mean + offset, -BOUND, BOUND)))
+        slope = weight * np.maximum(p * (1.0 - p), 1e-4)
+        return (x.T * slope) @ x, x.T @ (weight * (y - p))
+
+    def _fit(self) -> None:
+        """Move the mean to the mode."""
+        for _ in range(ROUNDS):
+            precision, gradient = self._told(slice(None))
+            known = self.prior_precision + self.precision
+            pull = self.prior_precision @ self.prior_mean + self.information - known @ self.mean
+            step = np.linalg.solve(known + precision, pull + gradient)
+            # Where the curve is flat, Newton's method would leap over the mode.
+            leap = float(np.abs(self.features @ step).max(initial=0.0))
+            self.mean = self.mean + step / max(leap / LONGEST_LEAP, 1.0)
+            if leap < TOLERANCE:
+                break
+
+    @property
+    def covariance(self) -> FloatArray:
+        """How far the mean may be off, shape (d, d)."""
+        return np.asarray(np.linalg.inv(self._whole), dtype=np.float64)
+
+    def variance(self, x: FloatArray) -> float:
+        """Variance of the log-odds at x."""
+        return float(x @ np.linalg.solve(self._whole, x))
+
+    @property
+    def _whole(self) -> FloatArray:
+        return self.prior_precision + self.precision + self._told(slice(None))[0]
 
     def learn_one(self, x: dict[Any, Any], y: bool) -> None:
         """Take in one label given with a dictionary of features (River's interface)."""
@@ -205,6 +255,11 @@ def square(vector: FloatArray) -> FloatArray:
 def sigmoid(x: float) -> float:
     """Logistic function, safe for large arguments."""
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+
+
+def moderated(log_odds: float, variance: float) -> float:
+    """Return the mean of σ(z) over z ~ N(log_odds, variance), nearly (MacKay, Neural Computation 4 (1992) 720)."""
+    return sigmoid(log_odds / math.sqrt(1.0 + math.pi / 8.0 * variance))
 
 
 def logit(p: float) -> float:

@@ -52,6 +52,12 @@ class Reading:
         """What having been heard adds, so that the judge's middle says nothing."""
         return -self.slope * self.centre
 
+    def precision(self, weight_variance: float, level_variance: float) -> FloatArray:
+        """Precision of slope and intercept, (2, 2), where weight and what is said at the centre vary by themselves."""
+        to_standard = np.array([[self.scale, 0.0], [self.centre, 1.0]])
+        precision: FloatArray = to_standard.T @ np.diag([1.0 / weight_variance, 1.0 / level_variance]) @ to_standard
+        return precision
+
 
 UNHEARD = Reading()
 

@@ -35,6 +35,7 @@ class RatedLabels:
         prior_logit: Log-odds of the belief in the answer before that evidence.
         value: The rating; a thumb is corrected for those pressed by mistake, and so leaves [0, 1].
         weight: What it counts for, in (0, 1].
+        is_binary: Whether it is a thumb.
         moved: How far the evidence alone moved the belief in the arm.
         labels: By arm.
     """
@@ -45,6 +46,7 @@ class RatedLabels:
     prior_logit: float
     value: float
     weight: float
+    is_binary: bool
     moved: float
     labels: Mapping[int, Label]
 
@@ -114,6 +116,7 @@ def rated_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: floa
         prior_logit=answered.prior_logits[at],
         value=rates.unflipped(rated.reward) if rated.is_binary else rated.reward,
         weight=counted,
+        is_binary=rated.is_binary,
         moved=sigmoid(logit(own) + float(answers.evidence[at])) - own,
         labels=labels,
     )

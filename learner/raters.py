@@ -2,9 +2,9 @@
 
 Everybody may count for one label per model, and beyond that for a share of its evidence that is fair among all
 who rate, as far as they are trusted. Trust is the odds that their thumbs follow the answers' quality against thumbs
-pressed at random, judged by what agreement and judges say of each answer, or else by what all have taught: who presses
-against that loses it within a dozen thumbs, and then counts for the one label only. Many thumbs within a minute
-count for less. The same holds for keys; feedback without a user or key is one crowd, which is not capped.
+pressed at random, judged by what agreement and judges say of each answer, or else by what all others have taught: who
+presses against that loses it within two or three thumbs, and then counts for the one label only. Many thumbs within a
+minute count for less. The same holds for keys; feedback without a user or key is one crowd, which is not capped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from learner.types import FloatArray
 REMEMBERED = 2_000
 FREE_LABELS = 1.0
 FAIR = 1.5
-MOST_OWN = 0.2
+# Odds of being trusted rise and fall with this power: what is taught before somebody is found out, nobody takes back.
+STEEPNESS = 4.0
+# Observations of a model beside a rater's own labels, from which on they tell whether to trust the rater.
+LEAST_APART = 20.0
 TRUST_PRIOR, LEAST_TRUST, MOST_TRUST = 1.0, -6.0, 3.0
 TRUST_KEPT = 0.98
 BURST_S = 60.0
@@ -37,13 +40,13 @@ LEAST_WEIGHT = 0.05
 class Rater:
     """One user or key: log-odds of being trusted, thumbs within the last minute, and what its labels still weigh.
 
-    `labels` holds, by arm, the weight and the arm's age when it was last counted.
+    `labels` holds, by arm, the weight, what it adds to the arm's total, and the arm's age when it was last counted.
     """
 
     trust: float = TRUST_PRIOR
     recent: float = 0.0
     at_s: float = 0.0
-    labels: dict[int, tuple[float, float]] = field(default_factory=dict)
+    labels: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
     def press(self, *, likelihood: float | None, at_s: float, share: float) -> None:
         """Take in a share of one thumb that an honest rater would have pressed with this probability.
@@ -56,10 +59,11 @@ class Rater:
         self.recent = share + self.recent * math.exp(-max(at_s - self.at_s, 0.0) / BURST_S)
         self.at_s = max(at_s, self.at_s)
 
-    def weighs(self, arm: int, age: float) -> float:
-        """Return what this rater's labels on an arm still weigh at the arm's present age."""
-        weight, then = self.labels.get(arm, (0.0, age))
-        return weight * math.pow(GAMMA, age - then)
+    def taught(self, arm: int, age: float) -> tuple[float, float]:
+        """Return what this rater's labels on an arm still weigh at its present age, and add to its total."""
+        weight, total, then = self.labels.get(arm, (0.0, 0.0, age))
+        kept = math.pow(GAMMA, age - then)
+        return kept * weight, kept * total
 
 
 @dataclass(slots=True)
@@ -84,7 +88,21 @@ class Raters:
         self.known.move_to_end(name)
         while len(self.known) > REMEMBERED:
             self.known.popitem(last=False)
-        return np.array([rater.weighs(arm, float(ages[arm])) for arm in arms])
+        return np.array([rater.taught(arm, float(ages[arm]))[0] for arm in arms])
+
+    def quality_apart(self, name: str, arm: int, *, mean: float, count: float, age: float) -> float | None:
+        """Return an arm's quality as it would be without a rater's labels; None where little else is known of it.
+
+        Args:
+            name: A known rater.
+            arm: Whose quality.
+            mean: What is believed of it.
+            count: Observations behind that, the prior included.
+            age: Labels that the arm has seen.
+        """
+        weight, total = self.known[name].taught(arm, age)
+        apart = count - weight
+        return min(max((mean * count - total) / apart, 0.02), 0.98) if apart >= LEAST_APART else None
 
     def weigh(
         self,
@@ -108,7 +126,7 @@ class Raters:
         """
         rater = self.known[name]
         rater.press(likelihood=likelihood, at_s=at_s, share=share)
-        allowed = FREE_LABELS + FAIR / (1 + self.others) * sigmoid(rater.trust) * evidence
+        allowed = FREE_LABELS + FAIR / (1 + self.others) * sigmoid(STEEPNESS * rater.trust) * evidence
         weight = max(float(np.minimum(allowed - own, 2.0 * (1.0 - own / allowed)).min()), 0.0)
         # Where nobody else rates there is nobody to protect from a batch.
         calm = min(1.0, BURST / rater.recent) if self.others else 1.0
@@ -116,11 +134,12 @@ class Raters:
         self.bursts += calm < 1.0
         return min(weight, 1.0) * calm
 
-    def count(self, name: str, arms: Sequence[int], weight: float, ages: FloatArray) -> None:
-        """Remember that labels of this weight were learned from a rater."""
+    def count(self, name: str, arms: Sequence[int], weight: float, values: FloatArray, ages: FloatArray) -> None:
+        """Remember that labels of this weight and of these values, (r,), were learned from a rater."""
         rater = self.known[name]
-        for arm in arms:
-            rater.labels[arm] = rater.weighs(arm, float(ages[arm])) + weight, float(ages[arm])
+        for arm, value in zip(arms, values.tolist(), strict=True):
+            known, total = rater.taught(arm, float(ages[arm]))
+            rater.labels[arm] = known + weight, total + weight * value, float(ages[arm])
 
     @property
     def others(self) -> int:

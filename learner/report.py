@@ -37,12 +37,17 @@ def report(state: LearnerState) -> dict[str, Any]:
         "agreement": {"spread": view.joint.spread, "coincidence": view.joint.coincidence},
         "context_weight": dict(zip(("familiar", "unfamiliar"), state.quality.gates(), strict=True)),
         "categories": list(state.taxonomy.names),
-        "calibration": {"ece": state.stacker.calibration.ece, "n": state.stacker.calibration.n},
+        "calibration": _calibration(state.stacker.calibration),
         "exploration": {"spent_usd": state.ledger.explored_usd, "allowance_usd": state.ledger.allowance_usd},
         "drift": [described(alarm, state.taxonomy.names) for alarm in state.drift.alarms],
         "channel": _channel(state),
         "raters": _raters(state),
     }
+
+
+def _calibration(of: Calibration) -> dict[str, Any]:
+    """Describe how well probabilities keep their word: the error as it stands, by chance alone, and without that."""
+    return {"ece": of.ece, "ece_by_chance": of.by_chance, "ece_debiased": of.debiased, "n": of.n}
 
 
 def _reason(observations: int) -> str | None:
@@ -138,8 +143,7 @@ def _judge(state: LearnerState, judge: str) -> dict[str, Any]:
     reading = view.readings.get(judge, UNHEARD)
     return {
         "weight": view.weight(JUDGE + judge),
-        "ece": calibration.ece,
-        "n": calibration.n,
+        **_calibration(calibration),
         "weight_without_labels": reading.slope,
         "reliability": calibration.reliability,
         "asked": sum(n for (heard, _), n in stacker.heard.items() if heard == judge)

@@ -41,7 +41,8 @@ from learner.raters import Rater, Raters
 from learner.ratings import Rating
 from learner.recovery import Recovery, Watch
 from learner.references import Reference, References
-from learner.stacker import Stacker, local_logistic, prior_variances
+from learner.scatter import Scatter
+from learner.stacker import CATEGORY_LEVEL_VARIANCE, Stacker, local_logistic, prior
 from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.trust import Trust
@@ -52,6 +53,7 @@ SCHEMA = 9
 QUALITY_ARRAYS = ("sums", "gate_evidence")
 COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
+LOGISTIC_ARRAYS = ("mean", "precision", "information", "recent", "features")
 # What reading bytes raises that are no snapshot, or no longer one.
 DAMAGED = (ValueError, OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 STATE_ARRAYS = ("deviation", "comparable", "stated", "upsides", "shares")
@@ -72,6 +74,8 @@ def dump(state: LearnerState) -> bytes:
         "judges_by_category": list(state.stacker.by_category),
         "offsets": {category: own.columns.names for category, own in state.stacker.offsets.items()},
         "jury": _jury_values(state.stacker.jury),
+        "scatter": astuple(state.stacker.scatter),
+        "levels": list(state.stacker.levels),
         "heard": [[*key, n] for key, n in state.stacker.heard.items()],
         "judgeable": state.stacker.answers,
         "drift": _drift_values(state.drift),
@@ -109,17 +113,17 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     for i, ridge in enumerate(state.quality.ridges):
         arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"] = ridge.mean, ridge.covariance
         arrays[f"ridge{i}.since"] = np.array(float(ridge.since_forgetting))
-    arrays["stacker.mean"] = state.stacker.logistic.mean
-    arrays["stacker.covariance"] = state.stacker.logistic.covariance
+    arrays |= _learned(state.stacker.logistic, "stacker")
     arrays["joint.loglik"], arrays["twins"] = state.joint.loglik, state.twins.evidence
     arrays |= _trust_arrays(state.trust)
     arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
     stacker = state.stacker
     arrays["jury.moments"] = stacker.jury.moments
-    for category, own in stacker.offsets.items():
-        arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"] = own.mean, own.covariance
+    for kind, locals_ in (("level", stacker.levels), ("offset", stacker.offsets)):
+        for category, own in locals_.items():
+            arrays |= _learned(own, f"{kind}{category}")
     calibrations = [stacker.calibration, *stacker.judges.values(), *stacker.by_category.values()]
-    arrays["calibration"] = np.array([[c.count, c.stated, c.came] for c in calibrations])
+    arrays["calibration"] = np.array([[c.count, c.stated, c.came, c.squares] for c in calibrations])
     return arrays
 
 
@@ -256,7 +260,7 @@ def _raters(values: dict[str, Any]) -> Raters:
 
 
 def _rater(values: dict[str, Any]) -> Rater:
-    labels = {int(arm): (weight, age) for arm, (weight, age) in values["labels"].items()}
+    labels = {int(arm): (weight, total, age) for arm, (weight, total, age) in values["labels"].items()}
     return Rater(**{**values, "labels": labels})
 
 
@@ -290,10 +294,15 @@ def _cost(arms: list[Arm], arrays: dict[str, FloatArray]) -> Cost:
 
 def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker:
     stacker = Stacker()
-    logistic: BayesianLogistic = stacker.logistic
-    logistic.columns = Columns(manifest["stacker_features"])
-    logistic.mean, logistic.covariance = arrays["stacker.mean"], arrays["stacker.covariance"]
-    logistic.prior_variances = prior_variances(logistic.columns.names)
+    names = manifest["stacker_features"]
+    stacker.jury = _jury(manifest["jury"], arrays["jury.moments"])
+    stacker.logistic.columns = Columns(names)
+    stacker.logistic.believe(*prior(names, stacker.jury.readings))
+    _fill(stacker.logistic, arrays, "stacker")
+    stacker.scatter = Scatter(*manifest["scatter"])
+    for category in manifest["levels"]:
+        level = stacker.levels[category] = local_logistic(["bias"], CATEGORY_LEVEL_VARIANCE)
+        _fill(level, arrays, f"level{category}")
     calibrations = [Calibration(*rows) for rows in arrays["calibration"]]
     judged = len(manifest["judges"])
     stacker.calibration = calibrations[0]
@@ -302,11 +311,19 @@ def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker
     stacker.by_category = dict(zip(keys, calibrations[1 + judged :], strict=True))
     for category, names in manifest["offsets"].items():
         own = stacker.offsets[int(category)] = local_logistic(names)
-        own.mean, own.covariance = arrays[f"offset{category}.mean"], arrays[f"offset{category}.covariance"]
-    stacker.jury = _jury(manifest["jury"], arrays["jury.moments"])
+        _fill(own, arrays, f"offset{category}")
     stacker.heard = {(judge, category): n for judge, category, n in manifest["heard"]}
     stacker.answers = {int(category): n for category, n in manifest["judgeable"].items()}
     return stacker
+
+
+def _learned(logistic: BayesianLogistic, name: str) -> dict[str, FloatArray]:
+    return {f"{name}.{part}": getattr(logistic, part) for part in LOGISTIC_ARRAYS}
+
+
+def _fill(logistic: BayesianLogistic, arrays: dict[str, FloatArray], name: str) -> None:
+    for part in LOGISTIC_ARRAYS:
+        setattr(logistic, part, arrays[f"{name}.{part}"])
 
 
 def _jury_values(jury: Jury) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 The belief before any evidence (from the estimate of the model's quality and from who agrees with whom) is one feature
 more; a missing one counts nothing. Weights start where common sense puts them, a judge's where the other judges and the
 agreement of answers do (`learner.jury`), and labels take over from there: a judge that is wrong more often than right
-ends below zero, a noisy one near it. A category of queries in which judges are better or worse than elsewhere moves
-their weights there by offsets of its own, which speak as its labels allow.
+ends below zero, a noisy one near it. A category of queries in which answers are better or worse than believed has a
+level of its own, and one in which judges are, moves their weights there by offsets: both speak as its labels allow.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from learner.calibration import Calibration
-from learner.estimators import BayesianLogistic, Columns, sigmoid
+from learner.estimators import BayesianLogistic, Columns, moderated, sigmoid
 from learner.jury import UNHEARD, Jury, Reading
+from learner.scatter import Scatter
 from learner.types import FloatArray, JudgeScore
 
 PRIOR_MEANS: Mapping[str, float] = {
@@ -28,16 +29,23 @@ PRIOR_MEANS: Mapping[str, float] = {
 JUDGE, HEARD = "judge:", "heard:"
 # How an answer is put, not what it is: an equal answer is none the worse for it.
 OWN_FAULTS = ("contradictory",)
-PRIOR_VARIANCE, JUDGE_VARIANCE = 0.25, 3.0
-CATEGORY_VARIANCE = 0.02
+PRIOR_VARIANCE = 0.25
+# Of a judge, less is known: of its weight in units of its own spread, and of what it says where it says its usual.
+JUDGE_VARIANCE, LEVEL_VARIANCE = 0.5, 1.0
+CATEGORY_VARIANCE, CATEGORY_LEVEL_VARIANCE = 0.01, 0.03
 GAMMA = 0.999
+LAG = 200
 
 
 @dataclass(frozen=True, slots=True)
 class StackerView:
-    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good)."""
+    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good).
+
+    `levels` are the log-odds that a category adds to all its answers.
+    """
 
     weights: Mapping[str, float]
+    levels: Mapping[int, float]
     offsets: Mapping[int, Mapping[str, float]]
     readings: Mapping[str, Reading]
 
@@ -68,10 +76,10 @@ class StackerView:
         """Answers that each judge was heard on, old ones counting less."""
         return {judge: reading.heard for judge, reading in self.readings.items()}
 
-    def calibrated(self, prior_logit: float, evidence: float) -> float:
+    def calibrated(self, prior_logit: float, evidence: float, category: int) -> float:
         """Probability that the answer is good, from the belief before the evidence and the evidence."""
-        prior = self.weights.get("prior", 1.0)
-        return sigmoid(self.weights.get("bias", 0.0) + prior * prior_logit + evidence)
+        level = self.weights.get("bias", 0.0) + self.levels.get(category, 0.0)
+        return sigmoid(level + self.weights.get("prior", 1.0) * prior_logit + evidence)
 
 
 @dataclass(slots=True)
@@ -80,8 +88,10 @@ class Stacker:
 
     Args:
         logistic: Weights over all categories.
-        offsets: What a category's labels add to the judges' weights; only of categories with such labels.
+        levels: What a category's labels add to all its answers; only of categories with labels.
+        offsets: What they add to the judges' weights; only of categories with labels of judged answers.
         jury: What judges are worth without labels.
+        scatter: How far ratings keep to what was foretold.
         calibration: Of the stated probability.
         judges: Of every judge's own score.
         by_category: The same in each category.
@@ -90,10 +100,12 @@ class Stacker:
     """
 
     logistic: BayesianLogistic = field(
-        default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA)
+        default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA, lag=LAG)
     )
+    levels: dict[int, BayesianLogistic] = field(default_factory=dict)
     offsets: dict[int, BayesianLogistic] = field(default_factory=dict)
     jury: Jury = field(default_factory=Jury)
+    scatter: Scatter = field(default_factory=Scatter)
     calibration: Calibration = field(default_factory=Calibration)
     judges: dict[str, Calibration] = field(default_factory=dict)
     by_category: dict[tuple[str, int], Calibration] = field(default_factory=dict)
@@ -107,9 +119,12 @@ class Stacker:
     def _vector(self, features: Mapping[str, float]) -> FloatArray:
         vector = self.logistic.columns.vector(dict(features))
         if len(vector) > len(self.logistic.mean):
-            names, readings = self.logistic.columns.names, self.jury.readings
-            self.logistic.resize(np.array([prior_mean(readings, n) for n in names]), prior_variances(names))
+            self._believe()
         return vector
+
+    def _believe(self) -> None:
+        """Let all labels have started from what is now known without them: it says the less, the more there are."""
+        self.logistic.believe(*prior(self.logistic.columns.names, self.jury.readings))
 
     def count(self, scores: Sequence[JudgeScore], *, answers: int, category: int) -> None:
         """Note who was heard on the answers of a request, from the first opinion on."""
@@ -129,68 +144,68 @@ class Stacker:
         opinions = opinions_in(features)
         if not opinions:
             return
-        before = self.jury.readings
         if self.jury.observe(belief, opinions):
-            self._start_at(before)
+            self._believe()
             self._view = None
 
-    def _start_at(self, before: Mapping[str, Reading]) -> None:
-        """Move the weights as if their prior had had its new mean from the start: the less, the more labels there are.
-
-        The posterior mean of a Gaussian is Σ(Λ₀μ₀ + …), so that a move of μ₀ moves it by ΣΛ₀.
-        """
-        names, now = self.logistic.columns.names, self.jury.readings
-        moved = np.array([prior_mean(now, name) - prior_mean(before, name) for name in names])
-        self.logistic.mean = self.logistic.mean + self.logistic.covariance @ (moved / self.logistic.prior_variances)
-
     def update(
-        self, features: Mapping[str, float], prior_logit: float, y: float, category: int, weight: float = 1.0
+        self,
+        features: Mapping[str, float],
+        prior_logit: float,
+        y: float,
+        category: int,
+        weight: float = 1.0,
+        *,
+        is_binary: bool = True,
     ) -> None:
-        """Learn from one label y in [0, 1], of a weight ≥ 0, of an answer with this evidence."""
-        opinions, heard = opinions_in(features), presence(features)
-        x = self._vector({"bias": 1.0, "prior": prior_logit, **features, **heard})
-        everywhere = float(self.logistic.mean @ x)
-        local = self._update_offsets(features, heard, everywhere, y, category, weight) if opinions else 0.0
-        self.calibration.update(sigmoid(everywhere + local), y, weight)
+        """Learn from one label y in [0, 1], of a weight ≥ 0, a thumb or not, of an answer with this evidence."""
+        x = self._vector({"bias": 1.0, "prior": prior_logit, **features, **presence(features)})
+        view = self.view()
+        stated = view.calibrated(prior_logit, view.evidence(features, category), category)
+        self._rate(opinions_in(features), stated, y, category, weight)
+        self._learn(x, features, y, category, weight if is_binary else weight * self._precision(x, y, weight))
+        self._view = None
+
+    def _rate(self, opinions: Mapping[str, float], stated: float, y: float, category: int, weight: float) -> None:
+        """Hold what was stated, and what each judge said, against a label."""
+        self.calibration.update(stated, y, weight)
         for judge, log_odds in opinions.items():
             self.judges.setdefault(judge, Calibration()).update(sigmoid(log_odds), y, weight)
             self.by_category.setdefault((judge, category), Calibration()).update(sigmoid(log_odds), y, weight)
-        self.logistic.update(x, y, weight=weight)
-        self._view = None
 
-    def _update_offsets(
-        self,
-        features: Mapping[str, float],
-        heard: Mapping[str, float],
-        everywhere: float,
-        y: float,
-        category: int,
-        weight: float,
-    ) -> float:
-        """Learn what the weights over all categories leave unexplained here; returns what was said before that."""
-        own = self.offsets.get(category)
-        if own is None:
-            own = self.offsets[category] = local_logistic()
-        x = own.columns.vector({name: v for name, v in features.items() if name.startswith(JUDGE)} | dict(heard))
-        own.resize(np.zeros(len(x)))
-        local = float(own.mean @ x)
-        own.update(x, y, offset=everywhere, weight=weight)
-        return local
+    def _precision(self, x: FloatArray, y: float, weight: float) -> float:
+        """Return how much more than a thumb a rating says."""
+        self.scatter.observe(moderated(float(self.logistic.mean @ x), self.logistic.variance(x)), y, weight)
+        return self.scatter.precision
+
+    def _learn(self, x: FloatArray, features: Mapping[str, float], y: float, category: int, weight: float) -> None:
+        """Learn over all categories first, then here what that leaves unexplained: of all answers, and of judges."""
+        self.logistic.update(x, y, weight=weight)
+        explained = float(self.logistic.mean @ x)
+        level = self.levels.setdefault(category, local_logistic(["bias"], CATEGORY_LEVEL_VARIANCE))
+        level.update(np.ones(1), y, offset=explained, weight=weight)
+        judged = {name: value for name, value in features.items() if name.startswith(JUDGE)} | presence(features)
+        if judged:
+            own = self.offsets.setdefault(category, local_logistic())
+            told = own.columns.vector(judged)
+            own.resize(np.zeros(len(told)))
+            own.update(told, y, offset=explained + float(level.mean[0]), weight=weight)
 
     def view(self) -> StackerView:
         """Return an immutable copy for readers; the same one until something is learned."""
         if self._view is None:
             self._view = StackerView(
                 dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)),
+                {c: float(level.mean[0]) for c, level in self.levels.items()},
                 {c: dict(zip(o.columns.names, o.mean.tolist(), strict=True)) for c, o in self.offsets.items()},
                 self.jury.readings,
             )
         return self._view
 
 
-def local_logistic(names: Sequence[str] = ()) -> BayesianLogistic:
+def local_logistic(names: Sequence[str] = (), variance: float = CATEGORY_VARIANCE) -> BayesianLogistic:
     """Return what a category's labels have yet to teach of these features."""
-    logistic = BayesianLogistic(prior_variance=CATEGORY_VARIANCE, gamma=GAMMA)
+    logistic = BayesianLogistic(prior_variance=variance, gamma=GAMMA)
     logistic.columns = Columns(names)
     logistic.resize(np.zeros(len(names)))
     return logistic
@@ -215,6 +230,11 @@ def prior_mean(readings: Mapping[str, Reading], name: str) -> float:
     return PRIOR_MEANS.get(name, 0.0)
 
 
-def prior_variances(names: Sequence[str]) -> FloatArray:
-    """Variance of each feature's weight before any label: of judges, less is known than of anything else."""
-    return np.array([JUDGE_VARIANCE if name.startswith((JUDGE, HEARD)) else PRIOR_VARIANCE for name in names])
+def prior(names: Sequence[str], readings: Mapping[str, Reading]) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of each feature's weight before any label, shape (d,), and their precision, shape (d, d)."""
+    at = {name: i for i, name in enumerate(names)}
+    precision = np.eye(len(names)) / PRIOR_VARIANCE
+    for judge in (name[len(JUDGE) :] for name in names if name.startswith(JUDGE)):
+        pair = [at[JUDGE + judge], at[HEARD + judge]]
+        precision[np.ix_(pair, pair)] = readings.get(judge, UNHEARD).precision(JUDGE_VARIANCE, LEVEL_VARIANCE)
+    return np.array([prior_mean(readings, name) for name in names]), precision

@@ -302,9 +302,7 @@ class LearnerState:
         weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
         if isinstance(event, Demonstrated) and weight != 0.0:
             self.references.demonstrate(event, components_of(served.context))
-        if weight is None:
-            return
-        if lesson.hear(event, weight):
+        if weight is not None and lesson.hear(event, weight):
             self._relabel(served, lesson, answered, rates)
             if self.contest is not None:
                 self.contest.hear(served, lesson, rates)
@@ -347,7 +345,8 @@ class LearnerState:
 
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight)
+        kind = {"is_binary": rated.is_binary}
+        self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight, **kind)
         self.deviation[rated.arm] = rated.deviation(float(self.deviation[rated.arm]))
         arm, seen = self.arms[rated.arm].id, rated.seen
         self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))

@@ -21,7 +21,7 @@ from learner.lessons import Lesson
 from learner.merge import is_merge
 from learner.probes import Probes
 from learner.quality import GAMMA
-from learner.raters import LEAST_WEIGHT, MOST_OWN, Raters, likelihood_of, rater_id
+from learner.raters import LEAST_WEIGHT, Raters, likelihood_of, rater_id
 from learner.ratings import DEMONSTRATION
 from learner.types import Demonstrated, FloatArray, Rated, Served
 
@@ -70,15 +70,15 @@ class Heard:
         """The rating of the answer itself; None where an episode does not say which answer was to blame."""
         return self.rated if self.rated is not None and self.rated.share is None else None
 
-    def likelihood(self, quality: float) -> float | None:
+    def likelihood(self, quality: float | None) -> float | None:
         """Probability that an honest rater would have said this; a rating is read as its side of the middle.
 
-        Where nothing tells of this answer, the model's quality over all queries does: a category is moved too easily.
-        None where it does not say whether the answer is good.
+        Where nothing tells of this answer, the model's quality over all queries does, as far as it is known: a category
+        is moved too easily. None where nothing tells, or where it does not say whether the answer is good.
         """
-        if self.own is None:
-            return None
         p = quality if self.apart is None else self.apart
+        if self.own is None or p is None:
+            return None
         return likelihood_of(self.rates if self.own.is_binary else Rates(), p, is_up=is_up(self.own))
 
 
@@ -168,19 +168,22 @@ class Trust:
 
     def _allowed(self, heard: Heard, means: FloatArray, counts: FloatArray, at_s: float) -> float:
         """Return what its user and its key may still count for; too little to be learned is nothing."""
-        said = self._raters(heard.event)
+        said, arm = self._raters(heard.event), heard.arm
         weight = 1.0
         for raters, name in said:
             own = raters.labels(name, heard.arms, self.ages)
-            evidence = counts[list(heard.arms)]
             # What they have taught themselves speaks neither for nor against them.
-            is_told = heard.apart is not None or (own < MOST_OWN * evidence).all()
-            likelihood = heard.likelihood(float(means[heard.arm])) if is_told else None
+            known = {"mean": float(means[arm]), "count": float(counts[arm]), "age": float(self.ages[arm])}
+            likelihood = heard.likelihood(raters.quality_apart(name, arm, **known))
+            evidence = counts[list(heard.arms)]
             weight = min(weight, raters.weigh(name, own, evidence, likelihood=likelihood, at_s=at_s, share=heard.share))
         if weight < LEAST_WEIGHT:
             return 0.0
+        values = means[list(heard.arms)]
+        if heard.after is not None:
+            values = np.where(np.array(heard.arms) == arm, heard.after, values)
         for raters, name in said:
-            raters.count(name, heard.arms, weight * heard.share, self.ages)
+            raters.count(name, heard.arms, weight * heard.share, values, self.ages)
         return weight
 
     def _raters(self, event: Rated | Demonstrated) -> list[tuple[Raters, str]]:

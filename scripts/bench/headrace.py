@@ -103,7 +103,7 @@ class Unforgetting(Quality):
 class UntaughtStacker(Stacker):
     """No learned weights of evidence: they stay where they start."""
 
-    def update(self, features: object, prior_logit: float, y: float, category: int, weight: float = 1.0) -> None:
+    def update(self, *told: object, **kind: object) -> None:
         """Learn nothing."""
 
 

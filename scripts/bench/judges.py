@@ -2,7 +2,8 @@
 
 One command reads `judge_panel.parquet` (an answer per row: `query_id`, `source`, `model`, and every judge's score in
 [0, 1] in a column `reward_…`) and prints a table: Brier score and calibration error of every judge, of their plain
-mean, both as they are and recalibrated by the same labels, of the product's stacker, and of the stacker without labels.
+mean, both as they are and recalibrated by the same labels, of the product's stacker, and of the stacker without labels;
+and of a bound: weights fitted to all labels, those of the graded answers among them, with a level from the same few.
 docs/benchmarks-judges.md says what is measured and how to read it.
 """
 
@@ -120,6 +121,7 @@ def play(answers: Answers, others: list[int], y: FloatArray, order: int) -> dict
     results["plain mean, recalibrated"] = mean.recalibrated(answers, y, heard, graded)
     unlabelled = taught(answers, columns, names, y, heard, 0)
     results["stacker without labels"] = predict(answers, columns, names, unlabelled, graded)
+    results["bound: weights known, level learned"] = bound(answers, others, y, heard, graded)
     results["stacker"] = predict(answers, columns, names, learned["stacker"], graded)
     return {name: (p, y[graded], answers.queries[graded]) for name, p in results.items()}
 
@@ -142,6 +144,26 @@ class Panelist:
         return predict(alone, columns, ["mean"], taught(alone, columns, ["mean"], y, heard, LABELLED), graded)
 
 
+def bound(answers: Answers, others: list[int], y: FloatArray, heard: Rows, graded: Rows) -> FloatArray:
+    """Fit judges and models to all there is, and only a constant to the labels that the stacker has."""
+    scores, models = answers.scores[:, others], np.eye(max(answers.models) + 1)[answers.models]
+    x = np.hstack([np.vectorize(judge_feature)(scores), 5.0 * scores, models])
+    log_odds = x @ fitted(x, y, np.zeros(len(y)))
+    few = heard[:LABELLED]
+    level = fitted(np.ones((len(few), 1)), y[few], log_odds[few])
+    return 1.0 / (1.0 + np.exp(-log_odds[graded] - level))
+
+
+def fitted(x: FloatArray, y: FloatArray, offset: FloatArray) -> FloatArray:
+    """Return the weights of a logistic regression without a prior worth the name, by Newton's method."""
+    weights = np.zeros(x.shape[1])
+    for _ in range(20):
+        p = 1.0 / (1.0 + np.exp(-offset - x @ weights))
+        slope = (x.T * (p * (1.0 - p))) @ x + 1e-3 * np.eye(len(weights))
+        weights += np.linalg.solve(slope, x.T @ (y - p) - 1e-3 * weights)
+    return weights
+
+
 @dataclass(slots=True)
 class Learned:
     """A stacker, and what the labels said of every model."""
@@ -159,14 +181,15 @@ def taught(
     answers: Answers, columns: dict[str, int], judges: list[str], y: FloatArray, heard: Rows, labelled: int
 ) -> Learned:
     """Let a stacker hear answers in order, the first of them with their labels."""
-    models = max(answers.models) + 1
+    models, is_binary = max(answers.models) + 1, bool(np.isin(y, (0.0, 1.0)).all())
     learned = Learned(Stacker(), np.zeros(models), np.zeros(models))
     for i, row in enumerate(heard.tolist()):
         model, features = answers.models[row], features_of(answers, columns, judges, row)
         belief = learned.belief(model)
         learned.stacker.listen(belief, features)
         if i < labelled:
-            learned.stacker.update(features, logit(belief), float(y[row]), answers.categories[row])
+            category, label = answers.categories[row], float(y[row])
+            learned.stacker.update(features, logit(belief), label, category, is_binary=is_binary)
             learned.good[model] += y[row]
             learned.seen[model] += 1.0
     return learned
@@ -179,6 +202,7 @@ def predict(answers: Answers, columns: dict[str, int], judges: list[str], learne
         view.calibrated(
             logit(learned.belief(answers.models[row])),
             view.evidence(features_of(answers, columns, judges, row), answers.categories[row]),
+            answers.categories[row],
         )
         for row in graded.tolist()
     ])  # fmt: skip

@@ -1,5 +1,6 @@
 """Reliability of stated probabilities."""
 
+import numpy as np
 import pytest
 
 from learner.calibration import Calibration
@@ -42,3 +43,30 @@ def test_a_label_counts_by_its_weight() -> None:
         whole.update(p, 0.0)
     assert halves.ece == pytest.approx(whole.ece)
     assert halves.n == whole.n == 2
+
+
+def held(seed: int, n: int, *, off: float = 0.0, mistakes: float = 0.0) -> Calibration:
+    """n stated probabilities that are so much too high, against thumbs corrected for so many mistakes."""
+    rng, calibration = np.random.default_rng(seed), Calibration()
+    for p in rng.uniform(0.2, 0.8, n).tolist():
+        thumb = (rng.random() < p - off) != (rng.random() < mistakes)
+        calibration.update(p, (float(thumb) - mistakes) / (1.0 - 2.0 * mistakes))
+    return calibration
+
+
+@pytest.mark.parametrize("mistakes", [0.0, 0.1])
+def test_error_by_chance_is_that_of_probabilities_that_keep_their_word(mistakes: float) -> None:
+    seen = [held(seed, 400, mistakes=mistakes) for seed in range(60)]
+    assert np.mean([c.by_chance for c in seen]) == pytest.approx(np.mean([c.ece for c in seen]), rel=0.08)
+    assert np.mean([c.debiased for c in seen]) < 0.5 * np.mean([c.ece for c in seen])
+
+
+@pytest.mark.parametrize("off", [0.05, 0.15])
+def test_the_debiased_error_is_what_probabilities_are_off_by(off: float) -> None:
+    seen = [held(seed, 400, off=off) for seed in range(60)]
+    assert np.mean([c.debiased for c in seen]) == pytest.approx(off, abs=0.012)
+
+
+def test_with_many_labels_there_is_nothing_to_debias() -> None:
+    calibration = held(0, 40_000, off=0.1)
+    assert calibration.debiased == pytest.approx(calibration.ece, abs=0.002)

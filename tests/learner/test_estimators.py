@@ -166,6 +166,51 @@ def test_new_logistic_weights_start_at_their_prior_and_leave_the_others_alone() 
     assert logistic.covariance.tolist() == [[variance, 0.0], [0.0, 0.25]]
 
 
+@settings(max_examples=30)
+@given(seed=seeds, n=st.integers(1, 60), prior=st.sampled_from([0.25, 4.0]))
+def test_labels_within_the_lag_are_fitted_together(seed: int, n: int, prior: float) -> None:
+    x, y, weights = data(seed, n)
+    x, good = 2.0 * x, (y > 0.0).astype(float)
+    logistic = BayesianLogistic(prior_variance=prior, lag=60)
+    logistic.resize(np.full(x.shape[1], 0.5))
+    for phi, label, weight in zip(x, good, weights, strict=True):
+        logistic.update(phi, label, weight=weight)
+    p = 1.0 / (1.0 + np.exp(-x @ logistic.mean))
+    # At the mode of the posterior its gradient is zero.
+    gradient = x.T @ (weights * (good - p)) - (logistic.mean - 0.5) / prior
+    assert np.abs(gradient).max() < 1e-2
+
+
+def test_what_leaves_the_lag_is_remembered() -> None:
+    rng = np.random.default_rng(2)
+    short, long = (BayesianLogistic(lag=lag) for lag in (20, 400))
+    for _ in range(400):
+        x = np.append(1.0, rng.normal(size=2))
+        label = float(rng.random() < sigmoid(float(np.array([0.5, -1.5, 1.0]) @ x)))
+        for logistic in (short, long):
+            logistic.resize(np.zeros(3))
+            logistic.update(x, label)
+    assert np.abs(short.mean - long.mean).max() < 0.15
+    assert len(short.recent) == 20
+
+
+@pytest.mark.parametrize("lag", [0, 10])
+def test_another_prior_is_as_if_it_had_been_there_from_the_start(lag: int) -> None:
+    late, early = (BayesianLogistic(gamma=0.99, lag=lag) for _ in range(2))
+    mean, precision = np.array([1.0, -1.0]), np.array([[3.0, 1.0], [1.0, 2.0]])
+    late.resize(np.zeros(1))
+    early.believe(mean, precision)
+    late.believe(mean, precision)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        x, label = rng.normal(size=2), float(rng.random() < 0.5)
+        late.update(x, label)
+        early.update(x, label)
+    assert np.allclose(late.mean, early.mean)
+    late.believe(np.zeros(2), 1e6 * np.eye(2))
+    assert np.abs(late.mean).max() < 1e-3
+
+
 def test_logistic_probabilities_sum_to_one() -> None:
     logistic = BayesianLogistic()
     logistic.learn_one({"a": 1.0}, True)

@@ -23,21 +23,23 @@ def asked(rng: np.random.Generator, name: str, only: str | None = None) -> tuple
     return served(*calls, name=name, of=context(TEXTS[int(rng.integers(len(TEXTS)))])), groups[0] == 0
 
 
-def by_a_crowd(requests: int = 600) -> LearnerState:
+def by_a_crowd(requests: int = 600, *, users: int = USERS) -> LearnerState:
     """What is learned from requests of forty users who rate three in ten, one in twenty of them wrongly."""
     rng, learner = np.random.default_rng(3), state()
     for i in range(requests):
         event, is_right = asked(rng, f"q{i}")
         learner.apply(event, NOON_S + 60.0 * i)
-        if rng.random() < 0.3:
+        if users and rng.random() < 0.3:
             reward = float(is_right != (rng.random() < 0.05))
-            learner.apply(Rated(event, "thumbs", reward, is_binary=True, user=f"user-{i % USERS}"), NOON_S + 60.0 * i)
+            learner.apply(Rated(event, "thumbs", reward, is_binary=True, user=f"user-{i % users}"), NOON_S + 60.0 * i)
     return learner
 
 
-def attacked(how: str, *, only: str | None, user: str | None = "mallory", n: int = 500) -> LearnerState:
+def attacked(
+    how: str, *, only: str | None, user: str | None = "mallory", n: int = 500, crowd: LearnerState | None = None
+) -> LearnerState:
     """The crowd's state after as many requests of one user more, each rated as told."""
-    rng, learner = np.random.default_rng(4), by_a_crowd()
+    rng, learner = np.random.default_rng(4), crowd or by_a_crowd()
     for i in range(n):
         event, is_right = asked(rng, f"bad{i}", only)
         learner.apply(event, NOON_S + 1e6 + 5.0 * i)
@@ -56,6 +58,41 @@ def test_five_hundred_thumbs_of_one_user_move_no_quality_by_more_than_a_fiftieth
     assert attack.trust.users.damped > 400
     assert attack.trust.users.distrusted >= 1
     assert not attack.drift.alarms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("users", [0, 5])
+@pytest.mark.parametrize("only", [None, "large"])
+def test_nor_do_they_where_few_or_none_rate_but_answers_agree(users: int, only: str | None) -> None:
+    calm, attack = (attacked(how, only=only, crowd=by_a_crowd(300, users=users)) for how in ("none", "inverted"))
+    assert np.abs(attack.quality.means()[0] - calm.quality.means()[0]).max() < 0.02
+    assert attack.trust.users.distrusted >= 1
+
+
+@pytest.mark.parametrize("only", [None, "middle"])
+def test_the_only_one_who_rates_teaches_if_what_they_say_holds(only: str | None) -> None:
+    learner, rng = state(), np.random.default_rng(5)
+    counted = []
+    for i in range(150):
+        event, is_right = asked(rng, f"q{i}", only)
+        learner.apply(event, NOON_S + 60.0 * i)
+        reward = float(is_right != (rng.random() < 0.05))
+        learner.apply(Rated(event, "thumbs", reward, is_binary=True, user="ada"), NOON_S + 60.0 * i)
+        counted.append(learner.lessons.of(event.inference_id).weights.get(False, 0.0))
+    assert np.mean(counted) > 0.75
+    assert learner.trust.users.distrusted == 0
+    assert learner.quality.means()[0][1] == pytest.approx(SKILL["middle"], abs=0.1)
+
+
+def test_what_a_user_taught_does_not_speak_for_the_same_user() -> None:
+    alone, one_of_two = by_a_crowd(0), by_a_crowd(200, users=0)
+    for learner in (alone, one_of_two):
+        for i in range(60):
+            event = served(called("large", 0, None), name=f"bad{i}")
+            learner.apply(event, NOON_S + 1e6 + 60.0 * i)
+            learner.apply(Rated(event, "thumbs", 0.0, is_binary=True, user="mallory"), NOON_S + 1e6 + 60.0 * i)
+    assert alone.trust.users.distrusted == 0
+    assert one_of_two.trust.users.distrusted == 1
 
 
 def test_the_same_thumbs_from_nobody_in_particular_do_move_it() -> None:

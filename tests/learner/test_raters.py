@@ -17,7 +17,7 @@ def pressed(
     for i in range(n):
         own = raters.labels(name, [0], AGES)
         weight = raters.weigh(name, own, np.array([known]), likelihood=likelihood, at_s=gap_s * i)
-        raters.count(name, [0], weight, AGES)
+        raters.count(name, [0], weight, np.ones(1), AGES)
         total += weight
     return total
 
@@ -49,7 +49,7 @@ def test_the_only_one_who_rates_is_heard() -> None:
         own = raters.labels("ada", [0], np.array([float(i)]))
         known = 4.0 + float(own[0])
         weights.append(raters.weigh("ada", own, np.array([known]), likelihood=None, at_s=0.0))
-        raters.count("ada", [0], weights[-1], np.array([float(i)]))
+        raters.count("ada", [0], weights[-1], np.ones(1), np.array([float(i)]))
     assert min(weights) > 0.1
     assert raters.bursts == 0
 
@@ -61,10 +61,19 @@ def test_a_burst_counts_for_less_and_is_counted() -> None:
     assert calm.bursts == 0
 
 
+def test_an_arms_quality_without_a_rater_is_what_all_else_says() -> None:
+    raters, ages = crowd(1), np.array([7.0])
+    raters.labels("ada", [0], ages)
+    raters.count("ada", [0], 10.0, np.array([0.0]), ages)
+    known = {"mean": 0.6, "age": 7.0}
+    assert raters.quality_apart("ada", 0, count=40.0, **known) == pytest.approx(0.6 * 40.0 / 30.0)
+    assert raters.quality_apart("ada", 0, count=29.0, **known) is None
+
+
 def test_labels_are_forgotten_as_the_arm_forgets_them() -> None:
     raters = crowd(1)
     raters.labels("ada", [0], AGES)
-    raters.count("ada", [0], 1.0, AGES)
+    raters.count("ada", [0], 1.0, np.ones(1), AGES)
     assert raters.labels("ada", [0], np.array([100.0]))[0] == pytest.approx(GAMMA**100)
 
 
