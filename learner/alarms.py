@@ -12,6 +12,7 @@ from learner.drift import Alarm
 from learner.pool import Arm
 from learner.quality import Quality
 from learner.recovery import KEPT_COUNT, Recovery
+from learner.stacker import Stacker
 from learner.trust import Trust
 
 KEPT_AFTER_ALARM = 0.2
@@ -58,8 +59,9 @@ def revise(recovery: Recovery, arms: Sequence[Arm], request: int, quality: Quali
         recovery.judge(arm, float(quality.means()[0][arm]))
 
 
-def forget_praise(quality: Quality, trust: Trust) -> None:
-    """Forget nearly all that is known of all qualities: it was learned under the vote of arms that are twins."""
+def forget_praise(quality: Quality, stacker: Stacker, trust: Trust) -> None:
+    """Forget nearly all that was learned under the vote of twins: every quality, and how far to believe agreement."""
+    stacker.forget(KEPT_AFTER_PRAISE)
     for arm in range(len(quality.arms)):
         quality.shrink(arm, KEPT_AFTER_PRAISE)
         trust.forgotten(arm, KEPT_AFTER_PRAISE)

@@ -186,11 +186,9 @@ class BayesianLogistic(base.Classifier):
             offset: Log-odds that another model gives and this one adds to.
             weight: What the label counts for, ≥ 0.
         """
-        self.precision = self.gamma * self.precision
-        self.information = self.gamma * self.information
-        self.recent[:, 2] *= self.gamma
-        self.features = np.vstack([self.features, x])
-        self.recent = np.vstack([self.recent, (y, offset, weight)])
+        self.forget(self.gamma)
+        self.features = np.concatenate((self.features, x[None]))
+        self.recent = np.concatenate((self.recent, ((y, offset, weight),)))
         if len(self.recent) > self.lag:
             precision, gradient = self._told(slice(1))
             self.precision = self.precision + precision
@@ -198,16 +196,23 @@ class BayesianLogistic(base.Classifier):
             self.features, self.recent = self.features[1:], self.recent[1:]
         self._fit()
 
+    def forget(self, kept: float) -> None:
+        """Let all labels count for a share of what they did; the next one moves the mean accordingly."""
+        self.precision = kept * self.precision
+        self.information = kept * self.information
+        self.recent[:, 2] *= kept
+
     def _told(self, which: slice) -> tuple[FloatArray, FloatArray]:
         """Return what some of the last labels add to the precision and to the gradient at the mean."""
         x, (y, offset, weight) = self.features[which], self.recent[which].T
-        p = 1.0 / (1.0 + np.exp(-np.clip(x @ self.mean + offset, -BOUND, BOUND)))
+        odds = np.minimum(np.maximum(x @ self.mean + offset, -BOUND), BOUND)
+        p = 1.0 / (1.0 + np.exp(-odds))
         slope = weight * np.maximum(p * (1.0 - p), 1e-4)
         return (x.T * slope) @ x, x.T @ (weight * (y - p))
 
     def _fit(self) -> None:
-        """Move the mean to the mode."""
-        for _ in range(ROUNDS):
+        """Move the mean to the mode: one label beside `lag` others moves it so little that one step follows it."""
+        for _ in range(ROUNDS if len(self.recent) < self.lag else 1):
             precision, gradient = self._told(slice(None))
             known = self.prior_precision + self.precision
             pull = self.prior_precision @ self.prior_mean + self.information - known @ self.mean

@@ -182,14 +182,23 @@ class Stacker:
         """Learn over all categories first, then here what that leaves unexplained: of all answers, and of judges."""
         self.logistic.update(x, y, weight=weight)
         explained = float(self.logistic.mean @ x)
-        level = self.levels.setdefault(category, local_logistic(["bias"], CATEGORY_LEVEL_VARIANCE))
+        if category not in self.levels:
+            self.levels[category] = local_logistic(["bias"], CATEGORY_LEVEL_VARIANCE)
+        level = self.levels[category]
         level.update(np.ones(1), y, offset=explained, weight=weight)
         judged = {name: value for name, value in features.items() if name.startswith(JUDGE)} | presence(features)
         if judged:
-            own = self.offsets.setdefault(category, local_logistic())
+            if category not in self.offsets:
+                self.offsets[category] = local_logistic()
+            own = self.offsets[category]
             told = own.columns.vector(judged)
             own.resize(np.zeros(len(told)))
             own.update(told, y, offset=explained + float(level.mean[0]), weight=weight)
+
+    def forget(self, kept: float) -> None:
+        """Let all labels so far count for a share of what they did."""
+        for logistic in (self.logistic, *self.levels.values(), *self.offsets.values()):
+            logistic.forget(kept)
 
     def view(self) -> StackerView:
         """Return an immutable copy for readers; the same one until something is learned."""

@@ -276,7 +276,7 @@ class LearnerState:
                 self.stacker.listen(belief, features)
         if is_told:
             if compare(answered.answers, self.joint, self.twins, known=known):
-                forget_praise(self.quality, self.trust)
+                forget_praise(self.quality, self.stacker, self.trust)
             # Only a rating has to be read by how ratings come about.
             rates = self.trust.channel.rates(event.context) if lesson.weights else Rates()
             self._learn(event, lesson, lesson.teach(event, answered, rates)[0])
