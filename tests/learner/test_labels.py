@@ -1,5 +1,7 @@
 """One thumb labels every arm that answered: those that gave the same answer with it, the others against it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from learner.labels import (
     to_labels,
 )
 from learner.types import Call, Rated, Served
-from tests.learner.conftest import called, context, served, state, thumb
+from tests.learner.conftest import NOON_S, called, context, served, state, thumb
 
 VIEW = state().view()
 QUALITY = VIEW.quality.predict(context()).mean
@@ -62,6 +64,29 @@ def test_whatever_the_beliefs_a_thumb_moves_its_group_up_and_the_others_down(
     down = to_labels((0, 1, 2), np.array(quality), before.told(0, 0.02), trust=1.0)
     for arm, group in enumerate(groups):
         assert (up[arm].value > down[arm].value) == (group == 0)
+
+
+def test_agreement_is_believed_as_far_as_ratings_have_borne_it_out() -> None:
+    learner = state()
+    for i in range(60):
+        # All agree, and everybody says that it is wrong.
+        event = replace(three(0, 0, 0), inference_id=f"q{i}")
+        learner.apply(event, NOON_S)
+        learner.apply(thumb(event, up=False), NOON_S)
+    view, event = learner.view(), three(0, 0, 1)
+    answered = view.answered(event.context, event.calls, event.scores)
+    assert answered.answers.after is not None
+    plain = to_labels(answered.arms, answered.answers.quality, answered.answers.after, trust=UNLABELLED_WEIGHT)
+    found = agreement_labels(answered)
+    assert found[0].value < plain[0].value
+    assert found[2].value > plain[2].value
+
+
+def test_answers_of_one_witness_label_nothing() -> None:
+    answered = of(three(0, 0))
+    twins = replace(answered, answers=replace(answered.answers, joint=JointView(twins=frozenset({(0, 1)}))))
+    assert agreement_labels(answered)
+    assert agreement_labels(twins) == {}
 
 
 def test_an_answer_that_cannot_be_compared_labels_its_own_arm_only() -> None:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learner.alarms import KEPT_AFTER_PRAISE, forget_praise
 from learner.cascade import Answers, first_values
 from learner.joint import JointView, Pairs
 from learner.policy import Ask
+from learner.report import report
 from learner.snapshot import dump, load
 from learner.state import LearnerState
 from learner.twins import BOUND, Twins
@@ -26,6 +28,7 @@ from tests.learner.conftest import (
     renumbered,
     served,
     state,
+    thumb,
 )
 from tests.learner.test_cascade import POOL
 
@@ -167,6 +170,24 @@ def test_a_twin_is_not_asked_after_its_twin() -> None:
         answer.append(called(step.arm, len(answer), len(answer)))
     assert seen
     assert "copy" not in seen
+
+
+def test_the_report_names_twins() -> None:
+    models = report(learned())["models"]
+    assert [models[one.id]["twins"] for one in ARMS] == [["copy"], [], [], ["weak"]]
+
+
+def test_what_twins_taught_is_forgotten() -> None:
+    learner = state(ARMS)
+    for i in range(40):
+        one = event(i, (0, 3), [0, 0])
+        learner.apply(one, NOON_S)
+        learner.apply(thumb(one, up=True), NOON_S)
+    counts, weights = learner.quality.view().counts.copy(), learner.stacker.logistic.recent[:, 2].copy()
+    forget_praise(learner.quality, learner.stacker, learner.trust)
+    assert (learner.quality.view().counts[[0, 3]] < 0.4 * counts[[0, 3]]).all()
+    assert len(weights) == 40
+    assert learner.stacker.logistic.recent[:, 2] == pytest.approx(KEPT_AFTER_PRAISE * weights)
 
 
 def test_twins_outlive_a_snapshot() -> None:
