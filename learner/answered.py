@@ -25,7 +25,6 @@ class Answered:
         answers: Who agrees with whom.
         features: Evidence on each answer.
         stacker: What the evidence says.
-        category: Of the query.
     """
 
     steps: tuple[int, ...]
@@ -33,7 +32,6 @@ class Answered:
     answers: Answers
     features: tuple[Mapping[str, float], ...]
     stacker: StackerView
-    category: int
 
     @cached_property
     def prior_logits(self) -> list[float]:
@@ -57,8 +55,7 @@ class Answered:
     @cached_property
     def right(self) -> FloatArray:
         """Calibrated probability that each answer is good, shape (r,)."""
-        told = zip(self.prior_logits, self.answers.evidence.tolist(), strict=True)
-        return np.array([self.stacker.calibrated(before, evidence, self.category) for before, evidence in told])
+        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
 
     def told(self, odds: float) -> Answered:
         """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""

@@ -316,7 +316,7 @@ class View:
             faults=np.array([self.stacker.own_faults(f) for f in features]),
             joint=self.joint,
         )
-        return Answered(tuple(c.step for c in done), arms, answers, features, self.stacker, context.category)
+        return Answered(tuple(c.step for c in done), arms, answers, features, self.stacker)
 
     def next_step(
         self, context: Context, limits: Limits, calls: Sequence[Call], scores: Sequence[JudgeScore]
