@@ -27,7 +27,6 @@ class Answered:
         answers: Who agrees with whom.
         features: Evidence on each answer.
         stacker: What the evidence says.
-        category: Of the query.
     """
 
     steps: tuple[int, ...]
@@ -35,7 +34,6 @@ class Answered:
     answers: Answers
     features: tuple[Mapping[str, float], ...]
     stacker: StackerView
-    category: int
 
     @cached_property
     def prior_logits(self) -> list[float]:
@@ -59,8 +57,7 @@ class Answered:
     @cached_property
     def right(self) -> FloatArray:
         """Calibrated probability that each answer is good, shape (r,)."""
-        told = zip(self.prior_logits, self.answers.evidence.tolist(), strict=True)
-        return np.array([self.stacker.calibrated(before, evidence, self.category) for before, evidence in told])
+        return np.array(list(map(self.stacker.calibrated, self.prior_logits, self.answers.evidence.tolist())))
 
     def told(self, odds: float) -> Answered:
         """Return what would be believed if so much more evidence, as log-odds, spoke for the newest answer."""
@@ -113,4 +110,4 @@ def judged(
         faults=np.array([stacker.own_faults(each) for each in features]),
         joint=joint,
     )
-    return Answered(steps, arms, answers, features, stacker, category)
+    return Answered(steps, arms, answers, features, stacker)

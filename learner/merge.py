@@ -45,7 +45,7 @@ def believed_merge(view: View, context: Context, calls: Sequence[Call], scores: 
     told = view.answered(context, calls, scores)
     agreeing = [told.prior_logits[at] for at in agreeing_with(merge, told, calls)]
     prior = max(agreeing) if agreeing else own.prior_logits[0]
-    return Merged(merge.step, evidence, view.stacker.calibrated(prior, evidence, context.category))
+    return Merged(merge.step, evidence, view.stacker.calibrated(prior, evidence))
 
 
 def last_merge(calls: Sequence[Call]) -> Call | None:

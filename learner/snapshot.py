@@ -42,7 +42,7 @@ from learner.ratings import Rating
 from learner.recovery import Recovery, Watch
 from learner.references import Reference, References
 from learner.scatter import Scatter
-from learner.stacker import CATEGORY_LEVEL_VARIANCE, Stacker, local_logistic, prior
+from learner.stacker import Stacker, local_logistic, prior
 from learner.state import LearnerState
 from learner.taxonomy import Taxonomy
 from learner.trust import Trust
@@ -75,7 +75,6 @@ def dump(state: LearnerState) -> bytes:
         "offsets": {category: own.columns.names for category, own in state.stacker.offsets.items()},
         "jury": _jury_values(state.stacker.jury),
         "scatter": astuple(state.stacker.scatter),
-        "levels": list(state.stacker.levels),
         "heard": [[*key, n] for key, n in state.stacker.heard.items()],
         "judgeable": state.stacker.answers,
         "drift": _drift_values(state.drift),
@@ -119,9 +118,8 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
     stacker = state.stacker
     arrays["jury.moments"] = stacker.jury.moments
-    for kind, locals_ in (("level", stacker.levels), ("offset", stacker.offsets)):
-        for category, own in locals_.items():
-            arrays |= _learned(own, f"{kind}{category}")
+    for category, own in stacker.offsets.items():
+        arrays |= _learned(own, f"offset{category}")
     calibrations = [stacker.calibration, *stacker.judges.values(), *stacker.by_category.values()]
     arrays["calibration"] = np.array([[c.count, c.stated, c.came, c.squares] for c in calibrations])
     return arrays
@@ -300,9 +298,6 @@ def _stacker(manifest: dict[str, Any], arrays: dict[str, FloatArray]) -> Stacker
     stacker.logistic.believe(*prior(names, stacker.jury.readings))
     _fill(stacker.logistic, arrays, "stacker")
     stacker.scatter = Scatter(*manifest["scatter"])
-    for category in manifest["levels"]:
-        level = stacker.levels[category] = local_logistic(["bias"], CATEGORY_LEVEL_VARIANCE)
-        _fill(level, arrays, f"level{category}")
     calibrations = [Calibration(*rows) for rows in arrays["calibration"]]
     judged = len(manifest["judges"])
     stacker.calibration = calibrations[0]

@@ -3,8 +3,8 @@
 The belief before any evidence (from the estimate of the model's quality and from who agrees with whom) is one feature
 more; a missing one counts nothing. Weights start where common sense puts them, a judge's where the other judges and the
 agreement of answers do (`learner.jury`), and labels take over from there: a judge that is wrong more often than right
-ends below zero, a noisy one near it. A category of queries in which answers are better or worse than believed has a
-level of its own, and one in which judges are, moves their weights there by offsets: both speak as its labels allow.
+ends below zero, a noisy one near it. A category of queries in which judges are better or worse than elsewhere moves
+their weights there by offsets of its own, which speak as its labels allow.
 """
 
 from __future__ import annotations
@@ -32,20 +32,16 @@ OWN_FAULTS = ("contradictory",)
 PRIOR_VARIANCE = 0.25
 # Of a judge, less is known: of its weight in units of its own spread, and of what it says where it says its usual.
 JUDGE_VARIANCE, LEVEL_VARIANCE = 0.5, 1.0
-CATEGORY_VARIANCE, CATEGORY_LEVEL_VARIANCE = 0.01, 0.03
+CATEGORY_VARIANCE = 0.01
 GAMMA = 0.999
 LAG = 200
 
 
 @dataclass(frozen=True, slots=True)
 class StackerView:
-    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good).
-
-    `levels` are the log-odds that a category adds to all its answers.
-    """
+    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good)."""
 
     weights: Mapping[str, float]
-    levels: Mapping[int, float]
     offsets: Mapping[int, Mapping[str, float]]
     readings: Mapping[str, Reading]
 
@@ -76,10 +72,10 @@ class StackerView:
         """Answers that each judge was heard on, old ones counting less."""
         return {judge: reading.heard for judge, reading in self.readings.items()}
 
-    def calibrated(self, prior_logit: float, evidence: float, category: int) -> float:
+    def calibrated(self, prior_logit: float, evidence: float) -> float:
         """Probability that the answer is good, from the belief before the evidence and the evidence."""
-        level = self.weights.get("bias", 0.0) + self.levels.get(category, 0.0)
-        return sigmoid(level + self.weights.get("prior", 1.0) * prior_logit + evidence)
+        prior = self.weights.get("prior", 1.0)
+        return sigmoid(self.weights.get("bias", 0.0) + prior * prior_logit + evidence)
 
 
 @dataclass(slots=True)
@@ -88,8 +84,7 @@ class Stacker:
 
     Args:
         logistic: Weights over all categories.
-        levels: What a category's labels add to all its answers; only of categories with labels.
-        offsets: What they add to the judges' weights; only of categories with labels of judged answers.
+        offsets: What a category's labels add to the judges' weights; only of categories with such labels.
         jury: What judges are worth without labels.
         scatter: How far ratings keep to what was foretold.
         calibration: Of the stated probability.
@@ -102,7 +97,6 @@ class Stacker:
     logistic: BayesianLogistic = field(
         default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA, lag=LAG)
     )
-    levels: dict[int, BayesianLogistic] = field(default_factory=dict)
     offsets: dict[int, BayesianLogistic] = field(default_factory=dict)
     jury: Jury = field(default_factory=Jury)
     scatter: Scatter = field(default_factory=Scatter)
@@ -161,7 +155,7 @@ class Stacker:
         """Learn from one label y in [0, 1], of a weight ≥ 0, a thumb or not, of an answer with this evidence."""
         x = self._vector({"bias": 1.0, "prior": prior_logit, **features, **presence(features)})
         view = self.view()
-        stated = view.calibrated(prior_logit, view.evidence(features, category), category)
+        stated = view.calibrated(prior_logit, view.evidence(features, category))
         self._rate(opinions_in(features), stated, y, category, weight)
         self._learn(x, features, y, category, weight if is_binary else weight * self._precision(x, y, weight))
         self._view = None
@@ -179,13 +173,8 @@ class Stacker:
         return self.scatter.precision
 
     def _learn(self, x: FloatArray, features: Mapping[str, float], y: float, category: int, weight: float) -> None:
-        """Learn over all categories first, then here what that leaves unexplained: of all answers, and of judges."""
+        """Learn over all categories first, then what that leaves unexplained of judges here."""
         self.logistic.update(x, y, weight=weight)
-        explained = float(self.logistic.mean @ x)
-        if category not in self.levels:
-            self.levels[category] = local_logistic(["bias"], CATEGORY_LEVEL_VARIANCE)
-        level = self.levels[category]
-        level.update(np.ones(1), y, offset=explained, weight=weight)
         judged = {name: value for name, value in features.items() if name.startswith(JUDGE)} | presence(features)
         if judged:
             if category not in self.offsets:
@@ -193,11 +182,11 @@ class Stacker:
             own = self.offsets[category]
             told = own.columns.vector(judged)
             own.resize(np.zeros(len(told)))
-            own.update(told, y, offset=explained + float(level.mean[0]), weight=weight)
+            own.update(told, y, offset=float(self.logistic.mean @ x), weight=weight)
 
     def forget(self, kept: float) -> None:
         """Let all labels so far count for a share of what they did."""
-        for logistic in (self.logistic, *self.levels.values(), *self.offsets.values()):
+        for logistic in (self.logistic, *self.offsets.values()):
             logistic.forget(kept)
 
     def view(self) -> StackerView:
@@ -205,16 +194,15 @@ class Stacker:
         if self._view is None:
             self._view = StackerView(
                 dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)),
-                {c: float(level.mean[0]) for c, level in self.levels.items()},
                 {c: dict(zip(o.columns.names, o.mean.tolist(), strict=True)) for c, o in self.offsets.items()},
                 self.jury.readings,
             )
         return self._view
 
 
-def local_logistic(names: Sequence[str] = (), variance: float = CATEGORY_VARIANCE) -> BayesianLogistic:
+def local_logistic(names: Sequence[str] = ()) -> BayesianLogistic:
     """Return what a category's labels have yet to teach of these features."""
-    logistic = BayesianLogistic(prior_variance=variance, gamma=GAMMA)
+    logistic = BayesianLogistic(prior_variance=CATEGORY_VARIANCE, gamma=GAMMA)
     logistic.columns = Columns(names)
     logistic.resize(np.zeros(len(names)))
     return logistic

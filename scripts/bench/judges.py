@@ -86,7 +86,7 @@ def table(answers: Answers, truth: int, *, is_binary: bool, orders: int) -> str:
     others = [j for j in range(len(answers.judges)) if j != truth]
     y = answers.scores[:, truth]
     y = (y >= GOOD).astype(np.float64) if is_binary else y
-    played = [play(answers, others, y, order) for order in range(orders)]
+    played = [play(answers, others, y, order) | bound(answers, others, y, order) for order in range(orders)]
     kind = f"good where it says {GOOD} or more" if is_binary else "its score"
     lines = [f"\n### Truth: {answers.judges[truth]}, {kind} ({100 * y.mean():.0f} % on average)\n"]
     lines += ["| combination | Brier | stacker − it | ECE | stacker − it |", "| --- | --- | --- | --- | --- |"]
@@ -105,10 +105,7 @@ Predicted = tuple[FloatArray, FloatArray, FloatArray]
 
 def play(answers: Answers, others: list[int], y: FloatArray, order: int) -> dict[str, Predicted]:
     """Hear some answers in one order, learn from the labels of a few, and predict all others."""
-    # Answers to one query stay together, so that none is learned from whose sisters are graded.
-    places = np.random.default_rng(order).permutation(int(answers.queries.max()) + 1)
-    at = np.argsort(places[answers.queries.astype(int)], kind="stable")
-    heard, graded = at[:HEARD], at[HEARD:]
+    heard, graded = split(answers, order)
     names = [answers.judges[j] for j in others]
     raw = {name: answers.scores[graded, j] for name, j in zip(names, others, strict=True)}
     raw["plain mean"] = answers.scores[graded][:, others].mean(axis=1)
@@ -121,7 +118,6 @@ def play(answers: Answers, others: list[int], y: FloatArray, order: int) -> dict
     results["plain mean, recalibrated"] = mean.recalibrated(answers, y, heard, graded)
     unlabelled = taught(answers, columns, names, y, heard, 0)
     results["stacker without labels"] = predict(answers, columns, names, unlabelled, graded)
-    results["bound: weights known, level learned"] = bound(answers, others, y, heard, graded)
     results["stacker"] = predict(answers, columns, names, learned["stacker"], graded)
     return {name: (p, y[graded], answers.queries[graded]) for name, p in results.items()}
 
@@ -144,14 +140,24 @@ class Panelist:
         return predict(alone, columns, ["mean"], taught(alone, columns, ["mean"], y, heard, LABELLED), graded)
 
 
-def bound(answers: Answers, others: list[int], y: FloatArray, heard: Rows, graded: Rows) -> FloatArray:
+def split(answers: Answers, order: int) -> tuple[Rows, Rows]:
+    """Return the rows that are heard and those that are graded, each in an order of the queries."""
+    # Answers to one query stay together, so that none is learned from whose sisters are graded.
+    places = np.random.default_rng(order).permutation(int(answers.queries.max()) + 1)
+    at = np.argsort(places[answers.queries.astype(int)], kind="stable")
+    return at[:HEARD], at[HEARD:]
+
+
+def bound(answers: Answers, others: list[int], y: FloatArray, order: int) -> dict[str, Predicted]:
     """Fit judges and models to all there is, and only a constant to the labels that the stacker has."""
+    heard, graded = split(answers, order)
     scores, models = answers.scores[:, others], np.eye(max(answers.models) + 1)[answers.models]
     x = np.hstack([np.vectorize(judge_feature)(scores), 5.0 * scores, models])
     log_odds = x @ fitted(x, y, np.zeros(len(y)))
     few = heard[:LABELLED]
     level = fitted(np.ones((len(few), 1)), y[few], log_odds[few])
-    return 1.0 / (1.0 + np.exp(-log_odds[graded] - level))
+    p = 1.0 / (1.0 + np.exp(-log_odds[graded] - level))
+    return {"bound: weights known, level learned": (p, y[graded], answers.queries[graded])}
 
 
 def fitted(x: FloatArray, y: FloatArray, offset: FloatArray) -> FloatArray:
@@ -202,7 +208,6 @@ def predict(answers: Answers, columns: dict[str, int], judges: list[str], learne
         view.calibrated(
             logit(learned.belief(answers.models[row])),
             view.evidence(features_of(answers, columns, judges, row), answers.categories[row]),
-            answers.categories[row],
         )
         for row in graded.tolist()
     ])  # fmt: skip

@@ -44,7 +44,7 @@ def test_before_any_label_every_signal_weighs_what_common_sense_says() -> None:
     view = Stacker().view()
     assert view.evidence({"empty": 1.0}, 0) == PRIOR_MEANS["empty"]
     assert view.evidence({"never heard of": 1.0}, 0) == 0.0
-    assert view.calibrated(logit(0.7), 0.0, 0) == pytest.approx(0.7)
+    assert view.calibrated(logit(0.7), 0.0) == pytest.approx(0.7)
 
 
 def test_before_any_label_a_judge_is_believed_a_little() -> None:
@@ -54,9 +54,8 @@ def test_before_any_label_a_judge_is_believed_a_little() -> None:
 def test_a_view_predicts_what_the_logistics_do() -> None:
     stacker = judged(2, 50, agrees=0.8, category=3)
     odds = float(stacker.logistic.mean @ [1.0, 0.3, 1.5, 1.0]) + float(stacker.offsets[3].mean @ [1.5, 1.0])
-    odds += float(stacker.levels[3].mean[0])
     view = stacker.view()
-    assert view.calibrated(0.3, view.evidence({"judge:j": 1.5}, 3), 3) == pytest.approx(sigmoid(odds))
+    assert view.calibrated(0.3, view.evidence({"judge:j": 1.5}, 3)) == pytest.approx(sigmoid(odds))
 
 
 def test_probabilities_become_calibrated() -> None:
@@ -90,16 +89,6 @@ def test_a_category_speaks_only_as_far_as_its_labels_allow() -> None:
     few = judged(2, 1, agrees=0.0, category=1, stacker=stacker).view()
     assert abs(few.offsets[1]["judge:j"]) < 0.15
     assert few.weight("judge:j") + few.offsets[1]["judge:j"] > UNHEARD.slope
-
-
-def test_a_category_whose_answers_are_worse_than_believed_has_a_level_of_its_own() -> None:
-    rng, stacker = np.random.default_rng(0), Stacker()
-    for i in range(300):
-        stacker.update({}, logit(0.7), float(rng.random() < (0.4 if i % 3 == 0 else 0.75)), int(i % 3 == 0))
-    view = stacker.view()
-    easy, hard, unknown = (view.calibrated(logit(0.7), 0.0, category) for category in (0, 1, 2))
-    assert hard < unknown < easy
-    assert easy - hard > 0.1
 
 
 def test_ratings_teach_faster_than_thumbs_do() -> None:
