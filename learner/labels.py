@@ -21,6 +21,8 @@ from learner.types import FloatArray, Rated
 UNLABELLED_WEIGHT = 0.5
 LEAST_WEIGHT = 0.05
 LEAST_BELIEF = 0.005
+# So many ratings say nothing yet of how far to believe agreement: who rates against it must be found out by then.
+FEW_RATINGS = 50.0
 DEVIATION_GAMMA = 0.98
 
 
@@ -61,16 +63,20 @@ class RatedLabels:
 
 
 def agreement_labels(answered: Answered) -> dict[int, Label]:
-    """Label answers by who agrees with whom, as far as ratings of such answers have borne that out.
+    """Label answers by who agrees with whom, corrected by what ratings have taught of stated confidence.
 
-    What ratings have taught of stated confidence sets the belief in the best answer, and by Jeffrey's rule the others':
-    so arms that are wrong together are not believed for long where anybody rates. Nothing is labelled where answers
-    cannot be compared or there is only one witness.
+    The more ratings there are, the further that moves the belief in the best answer, and by Jeffrey's rule the others':
+    so arms that are wrong together are not believed for long where many rate, and few ratings move little. Nothing is
+    labelled where answers cannot be compared or there is only one witness.
     """
     answers = answered.answers
     if answers.after is None or len(answers.heard) < 2:
         return {}
-    told = answers.after.told(answers.groups[answers.best], within(float(answered.right[answers.best])))
+    best = answers.best
+    agreed, known = float(answers.after.of_answers[best]), answered.stacker.labels
+    share = max(known - FEW_RATINGS, 0.0) / (known + FEW_RATINGS)
+    stated = agreed + share * (float(answered.right[best]) - agreed)
+    told = answers.after.told(answers.groups[best], within(stated))
     return to_labels(answered.arms, answers.quality, told, trust=UNLABELLED_WEIGHT)
 
 

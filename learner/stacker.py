@@ -39,11 +39,15 @@ LAG = 200
 
 @dataclass(frozen=True, slots=True)
 class StackerView:
-    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good)."""
+    """Immutable weights by feature name, offsets to them by category, and how to read each judge; predicts P(good).
+
+    `labels` is what the last labels count for together: so much is known of whether what is stated comes true.
+    """
 
     weights: Mapping[str, float]
     offsets: Mapping[int, Mapping[str, float]]
     readings: Mapping[str, Reading]
+    labels: float = 0.0
 
     def evidence(self, features: Mapping[str, float], category: int) -> float:
         """Log-likelihood ratio of an answer's evidence, without bias and prior."""
@@ -196,6 +200,7 @@ class Stacker:
                 dict(zip(self.logistic.columns.names, self.logistic.mean.tolist(), strict=True)),
                 {c: dict(zip(o.columns.names, o.mean.tolist(), strict=True)) for c, o in self.offsets.items()},
                 self.jury.readings,
+                float(np.add.reduce(self.logistic.recent[:, 2])),
             )
         return self._view
 

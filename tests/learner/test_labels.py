@@ -68,7 +68,7 @@ def test_whatever_the_beliefs_a_thumb_moves_its_group_up_and_the_others_down(
 
 def test_agreement_is_believed_as_far_as_ratings_have_borne_it_out() -> None:
     learner = state()
-    for i in range(60):
+    for i in range(120):
         # All agree, and everybody says that it is wrong.
         event = replace(three(0, 0, 0), inference_id=f"q{i}")
         learner.apply(event, NOON_S)
