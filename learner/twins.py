@@ -80,10 +80,11 @@ def repetition(answers: Answers, at: int) -> float:
 
     All arms are taken to be of one quality here: what twins are believed before they are known may be their own praise.
     """
-    group, others = answers.groups[at], tuple(k for k in answers.heard if k != at)
-    groups = tuple(answers.groups[k] for k in others)
-    level = answers.joint.level(POOL_PRIOR_QUALITY, groups, tuple(range(len(others))))
-    right = float(level.posterior[1 + group])
+    numbers: dict[int, int] = {}
+    others = [answers.groups[k] for k in answers.heard if k != at and answers.comparable[k]]
+    groups = tuple([numbers.setdefault(group, len(numbers)) for group in others])
+    level = answers.joint.level(POOL_PRIOR_QUALITY, groups, tuple(range(len(groups))))
+    right = float(level.posterior[1 + numbers[answers.groups[at]]])
     if right >= MAY_BE_RIGHT:
         return 0.0
     return math.log(1.0 - REPEATS + REPEATS / (right + (1.0 - right) * COINCIDENCE))

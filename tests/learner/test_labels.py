@@ -11,6 +11,7 @@ from learner.answered import Answered
 from learner.channel import FLIP, Rates
 from learner.joint import JointView
 from learner.labels import (
+    FEW_RATINGS,
     LEAST_WEIGHT,
     UNLABELLED_WEIGHT,
     agreement_labels,
@@ -19,7 +20,7 @@ from learner.labels import (
     to_labels,
 )
 from learner.types import Call, Rated, Served
-from tests.learner.conftest import NOON_S, called, context, served, state, thumb
+from tests.learner.conftest import called, context, served, state, thumb
 
 VIEW = state().view()
 QUALITY = VIEW.quality.predict(context()).mean
@@ -66,20 +67,20 @@ def test_whatever_the_beliefs_a_thumb_moves_its_group_up_and_the_others_down(
         assert (up[arm].value > down[arm].value) == (group == 0)
 
 
+def taught(answered: Answered, *, labels: float) -> Answered:
+    """What is answered, where ratings that count for so much have shown stated confidence to be too high."""
+    weights = {**answered.stacker.weights, "bias": -2.0}
+    return replace(answered, stacker=replace(answered.stacker, weights=weights, labels=labels))
+
+
 def test_agreement_is_believed_as_far_as_ratings_have_borne_it_out() -> None:
-    learner = state()
-    for i in range(120):
-        # All agree, and everybody says that it is wrong.
-        event = replace(three(0, 0, 0), inference_id=f"q{i}")
-        learner.apply(event, NOON_S)
-        learner.apply(thumb(event, up=False), NOON_S)
-    view, event = learner.view(), three(0, 0, 1)
-    answered = view.answered(event.context, event.calls, event.scores)
+    answered = of(three(0, 0, 1))
     assert answered.answers.after is not None
     plain = to_labels(answered.arms, answered.answers.quality, answered.answers.after, trust=UNLABELLED_WEIGHT)
-    found = agreement_labels(answered)
-    assert found[0].value < plain[0].value
-    assert found[2].value > plain[2].value
+    few, some, many = (agreement_labels(taught(answered, labels=n)) for n in (FEW_RATINGS, 100.0, 200.0))
+    assert [label.value for label in few.values()] == pytest.approx([label.value for label in plain.values()])
+    assert plain[0].value > some[0].value > many[0].value
+    assert plain[2].value < some[2].value < many[2].value
 
 
 def test_answers_of_one_witness_label_nothing() -> None:

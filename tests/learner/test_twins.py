@@ -90,6 +90,13 @@ def test_answers_that_cannot_be_compared_tell_nothing() -> None:
     assert not twins.evidence.any()
 
 
+def test_an_answer_that_states_nothing_speaks_against_nobody() -> None:
+    twins = Twins()
+    for _ in range(100):
+        twins.observe(compared((0, 0, None)))
+    assert not twins.evidence.any()
+
+
 def test_an_answer_is_taken_in_once() -> None:
     at_once, later = Twins(), Twins()
     at_once.observe(compared((0, 1, 1, 0)))
