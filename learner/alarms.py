@@ -1,11 +1,11 @@
 """What an alarm does: most of what it speaks against is forgotten, and the arm is explored for a while.
 
-That some arms are twins is an alarm too: together they had outvoted all others.
+That two arms are twins is an alarm too: each has spoken for the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from learner.cost import Cost
 from learner.drift import Alarm
@@ -59,9 +59,21 @@ def revise(recovery: Recovery, arms: Sequence[Arm], request: int, quality: Quali
         recovery.judge(arm, float(quality.means()[0][arm]))
 
 
-def forget_praise(quality: Quality, stacker: Stacker, trust: Trust) -> None:
-    """Forget nearly all that was learned under the vote of twins: every quality, and how far to believe agreement."""
-    stacker.forget(KEPT_AFTER_PRAISE)
+def forget_praise(shares: Mapping[int, float], quality: Quality, stacker: Stacker, trust: Trust) -> None:
+    """Forget of two arms that turn out to be twins what they have told for each other, and what that told of the rest.
+
+    Where both are new it is nearly all, of the others too: together they had outvoted them. Where one was well known
+    before the other came, it has learned little from it, and so have the others.
+
+    Args:
+        shares: By twin, the share of its comparisons in which the other one gave the same answer, in [0, 1].
+        quality: Forgets that share of each twin, and the smaller one of all others.
+        stacker: Forgets as much as the others do, since ratings were held against what the twins claimed.
+        trust: Its clock of labels leaps with it.
+    """
+    kept = {arm: max(1.0 - share, KEPT_AFTER_PRAISE) for arm, share in shares.items()}
+    of_others = max(kept.values())
+    stacker.forget(of_others)
     for arm in range(len(quality.arms)):
-        quality.shrink(arm, KEPT_AFTER_PRAISE)
-        trust.forgotten(arm, KEPT_AFTER_PRAISE)
+        quality.shrink(arm, kept.get(arm, of_others))
+        trust.forgotten(arm, kept.get(arm, of_others))

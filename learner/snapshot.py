@@ -113,7 +113,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
         arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"] = ridge.mean, ridge.covariance
         arrays[f"ridge{i}.since"] = np.array(float(ridge.since_forgetting))
     arrays |= _learned(state.stacker.logistic, "stacker")
-    arrays["joint.loglik"], arrays["twins"] = state.joint.loglik, state.twins.evidence
+    arrays["joint.loglik"], arrays["twins"] = state.joint.loglik, np.array([state.twins.evidence, state.twins.agreed])
     arrays |= _trust_arrays(state.trust)
     arrays["references"] = np.array([kept.direction for kept in state.references.kept.values()])
     stacker = state.stacker
@@ -158,7 +158,7 @@ def _restore(manifest: dict[str, Any], arrays: dict[str, FloatArray], features: 
         cost=_cost(arms, arrays),
         stacker=_stacker(manifest, arrays),
         joint=Joint(arrays["joint.loglik"]),
-        twins=Twins(arrays["twins"]),
+        twins=Twins(*arrays["twins"]),
         drift=_drift(manifest["drift"]),
         recovery=Recovery([Watch(*watch) for watch in manifest["recovery"]]),
         freeze=None if manifest["freeze"] is None else Freeze(*manifest["freeze"]),

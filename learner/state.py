@@ -275,8 +275,8 @@ class LearnerState:
             for belief, features in zip(answered.answers.prior.tolist(), answered.features, strict=True):
                 self.stacker.listen(belief, features)
         if is_told:
-            if compare(answered.answers, self.joint, self.twins, known=known):
-                forget_praise(self.quality, self.stacker, self.trust)
+            for pair in sorted(compare(answered.answers, self.joint, self.twins, known=known)):
+                forget_praise(self.twins.between(pair), self.quality, self.stacker, self.trust)
             # Only a rating has to be read by how ratings come about.
             rates = self.trust.channel.rates(event.context) if lesson.weights else Rates()
             self._learn(event, lesson, lesson.teach(event, answered, rates)[0])

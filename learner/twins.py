@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from learner.cascade import Answers
-from learner.joint import Joint, Pairs
+from learner.joint import Joint, Pair, Pairs
 from learner.quality import POOL_PRIOR_QUALITY
 from learner.types import FloatArray
 
@@ -32,9 +32,16 @@ DIFFERS = math.log(1.0 - REPEATS)
 
 @dataclass(slots=True)
 class Twins:
-    """What speaks for each pair of arms to be twins, a log-likelihood ratio, shape (m, m), and the pairs that are."""
+    """What speaks for each pair of arms to be twins, and the pairs that are.
+
+    Args:
+        evidence: Log-likelihood ratio of each pair, the lower position first, shape (m, m).
+        agreed: How often each pair has given equal answers, shape (m, m); on the diagonal, how often each was compared.
+        pairs: Those that are believed to be twins.
+    """
 
     evidence: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    agreed: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     pairs: Pairs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,25 +61,31 @@ class Twins:
         self._make_room(max(arms) + 1)
         told = [at for at, is_so in enumerate(answers.comparable) if is_so]
         for j in (at for at in told if at >= known):
+            self.agreed[arms[j], arms[j]] += 1.0
             repeated = repetition(answers, j) if groups[j] in groups[:j] else 0.0
             for i in (at for at in told if at < j):
-                self._add(arms[i], arms[j], repeated if groups[i] == groups[j] else DIFFERS)
-        self.pairs = self._found()
+                pair, is_equal = (min(arms[i], arms[j]), max(arms[i], arms[j])), groups[i] == groups[j]
+                self.agreed[pair] += is_equal
+                self._add(pair, repeated if is_equal else DIFFERS)
         return self.pairs - before
 
-    def _add(self, one: int, other: int, told: float) -> None:
-        pair = min(one, other), max(one, other)
+    def _add(self, pair: Pair, told: float) -> None:
         before = float(self.evidence[pair])
         after = min(max(before + told, -BOUND), BOUND)
-        if (after > ENOUGH) != (before > ENOUGH):
-            # It takes more to overturn a verdict than it took to reach it.
-            after = math.copysign(BOUND, after - before)
-        self.evidence[pair] = after
+        is_overturned = (after > ENOUGH) != (before > ENOUGH)
+        # It takes more to overturn a verdict than it took to reach it.
+        self.evidence[pair] = math.copysign(BOUND, after - before) if is_overturned else after
+        if is_overturned:
+            self.pairs = self._found()
+
+    def between(self, pair: Pair) -> dict[int, float]:
+        """Return the share of the comparisons of each of two arms in which the other gave the same answer, by arm."""
+        return {arm: float(self.agreed[pair] / max(self.agreed[arm, arm], 1.0)) for arm in pair}
 
     def _make_room(self, arms: int) -> None:
         missing = arms - len(self.evidence)
         if missing > 0:
-            self.evidence = np.pad(self.evidence, (0, missing))
+            self.evidence, self.agreed = np.pad(self.evidence, (0, missing)), np.pad(self.agreed, (0, missing))
 
 
 def repetition(answers: Answers, at: int) -> float:
@@ -90,8 +103,8 @@ def repetition(answers: Answers, at: int) -> float:
     return math.log(1.0 - REPEATS + REPEATS / (right + (1.0 - right) * COINCIDENCE))
 
 
-def compare(answers: Answers, joint: Joint, twins: Twins, *, known: int = 0) -> bool:
-    """Learn from a comparison who is right together with whom, and who repeats whom; tells whether twins were found.
+def compare(answers: Answers, joint: Joint, twins: Twins, *, known: int = 0) -> Pairs:
+    """Learn from a comparison who is right together with whom, and who repeats whom; returns the twins that were found.
 
     Args:
         answers: Of at least two arms.
@@ -101,4 +114,4 @@ def compare(answers: Answers, joint: Joint, twins: Twins, *, known: int = 0) -> 
     """
     heard = list(answers.heard)
     joint.observe(answers.quality[heard], answers.groups_heard, known=sum(at < known for at in heard))
-    return bool(twins.observe(answers, known=known))
+    return twins.observe(answers, known=known)

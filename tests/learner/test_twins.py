@@ -71,7 +71,7 @@ def test_an_arm_that_repeats_another_ones_mistakes_is_its_twin(quality: tuple[fl
 
 
 def test_twins_that_part_are_twins_no_more() -> None:
-    twins = Twins(np.full((4, 4), BOUND))
+    twins = Twins(np.full((4, 4), BOUND), np.zeros((4, 4)))
     for _ in range(10):
         twins.observe(compared((0, 1, 1, 2)))
     assert (0, 3) not in twins.pairs
@@ -184,17 +184,36 @@ def test_the_report_names_twins() -> None:
     assert [models[one.id]["twins"] for one in ARMS] == [["copy"], [], [], ["weak"]]
 
 
-def test_what_twins_taught_is_forgotten() -> None:
+def praised(both: int, *, alone: int = 0) -> LearnerState:
+    """A learner to which the first arm was known by itself before it agreed with its copy so many times."""
     learner = state(ARMS)
-    for i in range(40):
-        one = event(i, (0, 3), [0, 0])
+    for i in range(alone + both):
+        one = event(i, (0, 3), [0, 0]) if i >= alone else event(i, (0, 1), [0, 0])
         learner.apply(one, NOON_S)
         learner.apply(thumb(one, up=True), NOON_S)
+    return learner
+
+
+def test_what_twins_taught_each_other_and_the_rest_is_forgotten() -> None:
+    learner = praised(40)
     counts, weights = learner.quality.view().counts.copy(), learner.stacker.logistic.recent[:, 2].copy()
-    forget_praise(learner.quality, learner.stacker, learner.trust)
+    assert learner.twins.between((0, 3)) == {0: 1.0, 3: 1.0}
+    forget_praise({0: 1.0, 3: 1.0}, learner.quality, learner.stacker, learner.trust)
     assert (learner.quality.view().counts[[0, 3]] < 0.4 * counts[[0, 3]]).all()
     assert len(weights) == 40
     assert learner.stacker.logistic.recent[:, 2] == pytest.approx(KEPT_AFTER_PRAISE * weights)
+
+
+def test_who_was_known_before_its_twin_came_stays_known_and_so_do_the_others() -> None:
+    learner = praised(10, alone=200)
+    before = learner.quality.view()
+    shares = learner.twins.between((0, 3))
+    assert shares == {0: pytest.approx(10 / 210), 3: 1.0}
+    forget_praise(shares, learner.quality, learner.stacker, learner.trust)
+    after = learner.quality.view()
+    assert (after.counts[:3] > 0.9 * before.counts[:3]).all()
+    assert after.means[:3] == pytest.approx(before.means[:3], abs=0.02)
+    assert after.counts[3] < 0.8 * before.counts[3]
 
 
 def test_twins_outlive_a_snapshot() -> None:
