@@ -102,7 +102,11 @@ class Quizzing:
         for quiz in quizzes:
             self._choose_soon(quiz)
         ready = sorted((quiz for quiz in quizzes if quiz.queue), key=lambda quiz: self._turn(view, quiz))
+        choosing = [self._spent_usd(view, quiz) for quiz in quizzes if quiz.is_choosing]
         for quiz in ready:
+            # Who chooses its questions just now does not lose its turn by that.
+            if any(self._spent_usd(view, quiz) > spent_usd for spent_usd in choosing):
+                return
             if not self._ask_next(view, quiz, parts=1 + len(quizzes)):
                 return
 
@@ -127,7 +131,11 @@ class Quizzing:
 
     def _turn(self, view: View, quiz: Quiz) -> float:
         """Return what a quiz will have spent once its next question is asked: the least comes first."""
-        return view.arrivals[quiz.arm].quiz_usd + quiz.reserved_usd + quiz.queue[0].cost_usd
+        return self._spent_usd(view, quiz) + quiz.queue[0].cost_usd
+
+    @staticmethod
+    def _spent_usd(view: View, quiz: Quiz) -> float:
+        return view.arrivals[quiz.arm].quiz_usd + quiz.reserved_usd
 
     def _ask_next(self, view: View, quiz: Quiz, *, parts: int) -> bool:
         """Ask a quiz' next question; False where the money for it is not there, or enough is under way."""
@@ -183,7 +191,7 @@ class Quizzing:
         if quiz.queue:
             # Only where there was nothing to ask is it worth waiting for further requests before the next choice.
             quiz.chosen_at = 0
-            self.look()
+        self.look()
 
     async def _questions(self, quiz: Quiz) -> list[Question]:
         told: dict[str, tuple[int, float]] = {}
