@@ -192,6 +192,7 @@ class Stacker:
         """Let all labels so far count for a share of what they did."""
         for logistic in (self.logistic, *self.offsets.values()):
             logistic.forget(kept)
+        self._view = None
 
     def view(self) -> StackerView:
         """Return an immutable copy for readers; the same one until something is learned."""

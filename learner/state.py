@@ -345,8 +345,9 @@ class LearnerState:
 
     def _weigh(self, rated: RatedLabels, category: int) -> None:
         """Let one rating move the judges' weights, and raise an alarm where it was far from what was expected."""
-        kind = {"is_binary": rated.is_binary}
-        self.stacker.update(rated.features, rated.prior_logit, rated.value, category, rated.weight, **kind)
+        self.stacker.update(
+            rated.features, rated.prior_logit, rated.value, category, rated.weight, is_binary=rated.is_binary
+        )
         self.deviation[rated.arm] = rated.deviation(float(self.deviation[rated.arm]))
         arm, seen = self.arms[rated.arm].id, rated.seen
         self._alarm(self.drift.rated(arm, category, seen, rated.expected, observation=self.observations))

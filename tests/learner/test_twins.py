@@ -197,11 +197,14 @@ def praised(both: int, *, alone: int = 0) -> LearnerState:
 def test_what_twins_taught_each_other_and_the_rest_is_forgotten() -> None:
     learner = praised(40)
     counts, weights = learner.quality.view().counts.copy(), learner.stacker.logistic.recent[:, 2].copy()
+    labels = learner.stacker.view().labels
     assert learner.twins.between((0, 3)) == {0: 1.0, 3: 1.0}
     forget_praise({0: 1.0, 3: 1.0}, learner.quality, learner.stacker, learner.trust)
     assert (learner.quality.view().counts[[0, 3]] < 0.4 * counts[[0, 3]]).all()
     assert len(weights) == 40
     assert learner.stacker.logistic.recent[:, 2] == pytest.approx(KEPT_AFTER_PRAISE * weights)
+    # What readers are told, at once: a state that is restored from a snapshot would tell it too.
+    assert learner.stacker.view().labels == pytest.approx(KEPT_AFTER_PRAISE * labels)
 
 
 def test_who_was_known_before_its_twin_came_stays_known_and_so_do_the_others() -> None:
