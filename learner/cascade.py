@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,8 @@ from learner.lookahead import plan
 from learner.types import FloatArray
 
 OPTIMISM = 1.5
+# Where answers can be compared less often than this, only ratings of what was served teach anything.
+LEAST_COMPARABLE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,13 @@ def first_values(prospects: Prospects, kept: Sequence[int] | NDArray[np.intp]) -
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
         if stands_for is not None:
             together = alone + (together - alone)[stands_for]
-    apart = _bests_of_two(quality, prospects.deviation.take(index), alone) - price
+    others = _best_others(alone)
+    bests = expected_bests(quality, prospects.deviation.take(index), others)
+    apart = bests - price
+    if prospects.comparable < LEAST_COMPARABLE:
+        # Whose answer would be given up for another's whatever it says is asked to be served, or in vain.
+        is_in_vain = (quality < others) & (bests - others <= price + prospects.margin)
+        apart = np.where(is_in_vain, alone, apart)
     mixed: FloatArray = prospects.comparable * together + (1.0 - prospects.comparable) * apart
     return mixed
 
@@ -226,17 +233,17 @@ def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray
             at = np.ix_((is_useful == pattern).all(axis=1), pattern)
             depth = min(prospects.depth, int(pattern.sum()))
             _, together[at] = plan(NOTHING_ASKED, prospects.joint, quality[at], price[pattern], depth=depth)
-    apart = np.array([_bests_of_two(*each) for each in zip(quality, repeat(deviation), alone, strict=False)]) - price
+    believed = zip(quality, alone, strict=True)
+    apart = np.array([expected_bests(q, deviation, _best_others(worth)) for q, worth in believed]) - price
     best: FloatArray = (prospects.comparable * together + (1.0 - prospects.comparable) * apart).max(axis=1)
     return best
 
 
-def _bests_of_two(quality: FloatArray, deviation: FloatArray, alone: FloatArray) -> FloatArray:
-    """Return the expected better one of each arm's answer and the best other arm's utility, shape (k,), k ≥ 2."""
+def _best_others(alone: FloatArray) -> list[float]:
+    """Return the utility of the best other arm's answer alone for each arm, length k ≥ 2."""
     worth = alone.tolist()
     second, first = sorted(worth)[-2:]
-    others = [second if value == first else first for value in worth]
-    return expected_bests(quality, deviation, others)
+    return [second if value == first else first for value in worth]
 
 
 def outdone_by(quality: FloatArray, price: FloatArray) -> FloatArray:

@@ -76,13 +76,13 @@ class DiscountedRidge(base.Regressor):
             y: Target.
             weight: How many observations this one counts for.
         """
-        self.revise(phi, weight, weight * y)
-        self.since_forgetting += 1
-        if self.since_forgetting >= self.every:
-            self._forget()
+        self.revise(phi, weight, weight * y, is_new=True)
 
-    def revise(self, phi: FloatArray, weight: float, weighted_target: float) -> None:
-        """Add `weight` to the precision along φ and `weighted_target` to b: also corrects what was learned before."""
+    def revise(self, phi: FloatArray, weight: float, weighted_target: float, *, is_new: bool = False) -> None:
+        """Add `weight` to the precision along φ and `weighted_target` to b: also corrects what was learned before.
+
+        Only what is new counts towards the next step of forgetting.
+        """
         self.resize(len(phi))
         direction = self.covariance.dot(phi)
         spread = 1.0 + weight * float(phi.dot(direction))
@@ -92,6 +92,9 @@ class DiscountedRidge(base.Regressor):
         covariance *= -weight / spread
         covariance += self.covariance
         self.covariance = covariance
+        self.since_forgetting += is_new
+        if self.since_forgetting >= self.every:
+            self._forget()
 
     def _forget(self) -> None:
         self.since_forgetting = 0

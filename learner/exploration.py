@@ -32,6 +32,9 @@ ADVANCE_REQUESTS = 10.0
 # Logistic beliefs of this scale have a standard deviation of 1.
 LOGISTIC_SCALE = math.sqrt(3.0) / math.pi
 LEAST_DEVIATION = 1e-3
+# Trials take the doubt about an arm for so much of what it is: most of it while the arm is new, little of it later on.
+LEAST_WIDTH, MOST_WIDTH = 0.2, 0.9
+NEW_COUNT = 8.0
 # What is left for the preferred arm keeps importance weights below 50.
 MOST_TRIALS = 0.98
 # Log-odds of 32 evenly spaced probabilities: the quantiles of a standard logistic.
@@ -159,7 +162,8 @@ def floors_for(
 
 def trial_floors(
     *,
-    utilities: FloatArray,
+    qualities: FloatArray,
+    prices: FloatArray,
     deviations: FloatArray,
     extra_usd: FloatArray,
     allowance_usd: float,
@@ -168,8 +172,9 @@ def trial_floors(
     """Share exploration among arms as often as each may be the best; those that cost extra, as the allowance pays.
 
     Args:
-        utilities: Expected utility of each arm, shape (k,).
-        deviations: Its standard deviation, shape (k,).
+        qualities: Expected quality of each arm, shape (k,), in (0, 1).
+        prices: Its expected cost in units of quality, shape (k,).
+        deviations: Standard deviation of its quality, shape (k,).
         extra_usd: What a try of each arm costs, USD ≥ 0, shape (k,); see `extra_usd`.
         allowance_usd: Expected extra cost allowed per request, USD ≥ 0.
         barred: Arms that must not be tried.
@@ -177,11 +182,27 @@ def trial_floors(
     Returns:
         Floors, shape (k,), sum < 1; expected extra cost ≤ `allowance_usd`.
     """
-    share = MOST_TRIALS * best_probabilities(utilities, deviations)
+    share = MOST_TRIALS * best_probabilities(qualities - prices, narrowed(qualities, deviations))
     share[list(barred)] = 0.0
     paid = min(1.0, allowance_usd / max(float(share @ extra_usd), LEAST_USD))
     floors: FloatArray = np.where(extra_usd > 0.0, paid * share, share)
     return floors
+
+
+def narrowed(qualities: FloatArray, deviations: FloatArray) -> FloatArray:
+    """Return the deviations that trials go by, shape (k,): the more is known of an arm, the fewer tries its doubt buys.
+
+    Drawing by the whole of it tries arms for longer than pays within the observations that are remembered; by half of
+    it, now and then, a good arm with an unlucky start is never tried again (docs/decisions/0024-ease.md).
+
+    Args:
+        qualities: Expected quality of each arm, shape (k,), in (0, 1).
+        deviations: Standard deviation of its quality, shape (k,).
+    """
+    variances = np.maximum(deviations, LEAST_DEVIATION) ** 2
+    doubts_per_answer = variances / np.maximum(qualities * (1.0 - qualities), LEAST_DEVIATION)
+    widths: FloatArray = np.minimum(LEAST_WIDTH + NEW_COUNT * doubts_per_answer, MOST_WIDTH) * deviations
+    return widths
 
 
 def best_probabilities(means: FloatArray, deviations: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from learner.answered import Answered, judged
 from learner.arrivals import Arrival
-from learner.cascade import Answers, Prospects, first_values, next_values
+from learner.cascade import LEAST_COMPARABLE, Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
 from learner.errors import FeatureMismatch
@@ -53,7 +53,6 @@ from learner.types import (
     Stage,
 )
 
-LEAST_COMPARABLE = 0.25
 # Evidence against an answer, in nats, from which on it is not served only in order to be rated.
 TRIAL_FAILED = -1.0
 # Log-odds by which an answer is as good as known to be right or wrong.
@@ -260,7 +259,8 @@ class View:
         cost, deviations = prospects.cost_usd.take(kept), np.sqrt(belief.variance.take(kept))
         if prospects.comparable < LEAST_COMPARABLE:
             return trial_floors(
-                utilities=belief.mean.take(kept) - prospects.lambda_ * cost,
+                qualities=belief.mean.take(kept),
+                prices=prospects.lambda_ * cost,
                 deviations=deviations,
                 extra_usd=extra,
                 allowance_usd=min(allowance_usd, self.request_usd),

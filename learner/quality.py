@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from learner.ease import Ease
 from learner.errors import InvalidObservation
 from learner.estimators import DiscountedRidge, sigmoid
 from learner.pool import Arm
@@ -44,11 +45,21 @@ LEAST_QUALITY, MOST_QUALITY = 0.02, 0.98
 class Label:
     """What is known of one answer's quality: a value, and how many observations it counts for.
 
-    The value is the answer's probability of being good, corrected for how hard the query was: it may leave [0, 1].
+    Args:
+        weight: Observations, ≥ 0.
+        value: Probability that the answer is good; corrected for how hard the query was, it may leave [0, 1].
+        is_level: Whether other answers to the same query have told how hard it was, and the value is corrected for it.
+        ease: How much easier than usual the query was believed to be when the label was counted.
     """
 
     weight: float
     value: float
+    is_level: bool = False
+    ease: float = 0.0
+
+    def above(self, expected: float) -> float:
+        """Return the weighed value, net of the query's ease, above what was expected of the arm."""
+        return self.weight * (self.value - self.ease - expected)
 
 
 UNLABELLED = Label(0.0, 0.0)
@@ -112,6 +123,7 @@ class QualityView:
         weights: Ridge weights, shape (m, d).
         covariances: Ridge covariance of each arm in units of the noise variance, shape (d, d); none is ever changed.
         gates: Weight in [0, 1] of the ridge on familiar and on unfamiliar queries.
+        ease: How much easier a query is than the usual one, for all arms, as a linear function of its features, (d,).
     """
 
     cells: FloatArray
@@ -120,6 +132,7 @@ class QualityView:
     weights: FloatArray
     covariances: tuple[FloatArray, ...]
     gates: tuple[float, float]
+    ease: FloatArray
 
     def predict(self, context: Context) -> Belief:
         """Believe something about every arm's quality on a query."""
@@ -141,9 +154,9 @@ class QualityView:
 
     def _moved(self, level: FloatArray, gate: float, context: Context) -> FloatArray:
         """Let the ridge move what the cells say as far as its gate lets it, shape (m,)."""
-        if gate <= LEAST_GATE:
-            return level
-        moved: FloatArray = level + gate * self.weights.dot(context.vector)
+        moved: FloatArray = level + self.ease.dot(context.vector)
+        if gate > LEAST_GATE:
+            moved += gate * self.weights.dot(context.vector)
         return np.minimum(np.maximum(moved, LEAST_QUALITY), MOST_QUALITY)
 
     @cached_property
@@ -170,6 +183,7 @@ class Quality:
         sums: Observations and the sum of their values by arm and category, shape (2, m, k).
         ridges: What the cells leave unexplained, by arm.
         gate_evidence: Log-odds that labels have added to the gates' own, shape (2,).
+        ease: How much easier queries are than the usual one, for all arms alike.
     """
 
     size: int
@@ -177,6 +191,7 @@ class Quality:
     sums: FloatArray = field(default_factory=lambda: np.zeros((2, 0, 0)))
     ridges: list[DiscountedRidge] = field(default_factory=list)
     gate_evidence: FloatArray = field(default_factory=lambda: np.zeros(2))
+    ease: Ease = field(init=False)
     _tilts: FloatArray = field(default_factory=lambda: np.zeros(0))
     _bounds: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     _strength: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -184,6 +199,10 @@ class Quality:
     _is_stale: bool = False
     _view: QualityView | None = None
     _changed: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Start with no query easier than another."""
+        self.ease = Ease.of(self.size)
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace what is known of its prices and prior."""
@@ -238,30 +257,30 @@ class Quality:
         """
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
-        shares, sums = context.categories, self.sums[:, index]
-        known = sums[:, : len(shares)]
-        cells = (self._fitted or self.fitted()).cells
-        expected = float(cells[index, : len(shares)].dot(shares))
-        ridge, weight = self.ridges[index], label.weight
-        if before.weight == 0.0:
-            self._weigh_gate(ridge, context, label, expected)
-            sums *= GAMMA
-            ridge.update(context.vector, label.value - expected, weight)
-        else:
-            # Forgetting may have left less than there is to take back: then a correction counts no less than before.
-            if (known[0] < before.weight * shares - 1e-12).any():
-                weight = max(weight, before.weight)
-            gained = weight * (label.value - expected) - before.weight * (before.value - expected)
-            ridge.revise(context.vector, weight - before.weight, gained)
-        added = [weight - before.weight], [weight * label.value - before.weight * before.value]
-        known += np.array(added) * shares
+        shares, vector = context.categories, context.vector
+        known = self.sums[:, index, : len(shares)]
+        expected = float((self._fitted or self.fitted()).cells[index, : len(shares)].dot(shares))
+        is_new = before.weight == 0.0
+        # Forgetting may have left less than there is to take back: then a correction counts no less than before.
+        least = 0.0 if is_new or (known[0] >= before.weight * shares - 1e-12).all() else before.weight
+        ease = float(self.ease.weights.dot(vector)) if is_new else before.ease
+        label = Label(max(label.weight, least), label.value, label.is_level, ease)
+        if is_new:
+            self._weigh_gate(index, context, label, expected)
+            self.sums[:, index] *= GAMMA
+        weight, gained = label.weight - before.weight, label.above(expected) - before.above(expected)
+        self.ridges[index].revise(vector, weight, gained, is_new=is_new)
+        if not (label.is_level or before.is_level):
+            self.ease.observe(vector, weight, gained + weight * ease, is_new=is_new)
+        known += np.array(([weight], [label.above(0.0) - before.above(0.0)])) * shares
         self._touch(index)
-        return Label(weight, label.value)
+        return label
 
-    def _weigh_gate(self, ridge: DiscountedRidge, context: Context, label: Label, expected: float) -> None:
+    def _weigh_gate(self, index: int, context: Context, label: Label, expected: float) -> None:
         """Bayesian model averaging of the two predictions made before this label (prior odds: the gate's)."""
-        full = min(max(expected + float(ridge.mean.dot(context.vector)), LEAST_QUALITY), MOST_QUALITY)
-        gained = (label.value - expected) ** 2 - (label.value - full) ** 2
+        net = label.value - label.ease
+        full = min(max(expected + float(self.ridges[index].mean.dot(context.vector)), LEAST_QUALITY), MOST_QUALITY)
+        gained = (net - expected) ** 2 - (net - full) ** 2
         at = int(context.familiarity < FAMILIAR)
         evidence = float(self.gate_evidence[at]) * GAMMA + label.weight * gained / (2.0 * NOISE_VARIANCE)
         self.gate_evidence[at] = min(max(evidence, -GATE_BOUND), GATE_BOUND)
@@ -313,11 +332,11 @@ class Quality:
     def believed(self, context: Context, arms: Iterable[int]) -> dict[int, float]:
         """Return the quality of some arms on a query: what a view says of them, which takes longer to publish."""
         cells, shares, gate = self.fitted().cells, context.categories, self.gates()[context.familiarity < FAMILIAR]
-        levels = {arm: float(cells[arm, : len(shares)].dot(shares)) for arm in arms}
-        if gate <= LEAST_GATE:
-            return levels
-        moved = {arm: level + gate * float(self.ridges[arm].mean.dot(context.vector)) for arm, level in levels.items()}
-        return {arm: min(max(quality, LEAST_QUALITY), MOST_QUALITY) for arm, quality in moved.items()}
+        ease = float(self.ease.weights.dot(context.vector))
+        levels = {arm: ease + float(cells[arm, : len(shares)].dot(shares)) for arm in arms}
+        if gate > LEAST_GATE:
+            levels = {arm: x + gate * float(self.ridges[arm].mean.dot(context.vector)) for arm, x in levels.items()}
+        return {arm: min(max(quality, LEAST_QUALITY), MOST_QUALITY) for arm, quality in levels.items()}
 
     def _fit(self) -> Fit:
         if not self.arms:
@@ -375,7 +394,9 @@ class Quality:
             return self._view
         self._changed.clear()
         fit, covariances = self.fitted(), tuple(ridge.covariance for ridge in self.ridges)
-        self._view = QualityView(fit.cells, fit.counts, fit.means, weights, covariances, self.gates())
+        self._view = QualityView(
+            fit.cells, fit.counts, fit.means, weights, covariances, self.gates(), self.ease.weights
+        )
         return self._view
 
     def gates(self) -> tuple[float, float]:

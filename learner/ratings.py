@@ -66,4 +66,5 @@ def mixed(plain: Mapping[int, Label], rated: Mapping[int, Label], share: float) 
 
 def _between(plain: Label, rated: Label, share: float) -> Label:
     before, after = (1.0 - share) * plain.weight, share * rated.weight
-    return Label(before + after, (before * plain.value + after * rated.value) / (before + after))
+    value = (before * plain.value + after * rated.value) / (before + after)
+    return Label(before + after, value, plain.is_level or rated.is_level)

@@ -49,7 +49,7 @@ from learner.trust import Trust
 from learner.twins import Twins
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 9
+SCHEMA = 10
 QUALITY_ARRAYS = ("sums", "gate_evidence")
 COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -110,8 +110,9 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays |= {f"taxonomy.{n}": getattr(state.taxonomy, n) for n in TAXONOMY_ARRAYS}
     arrays |= {f"state.{n}": getattr(state, n) for n in STATE_ARRAYS}
     for i, ridge in enumerate(state.quality.ridges):
-        arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"] = ridge.mean, ridge.covariance
-        arrays[f"ridge{i}.since"] = np.array(float(ridge.since_forgetting))
+        arrays |= _ridge_arrays(ridge, f"ridge{i}")
+    ease = state.quality.ease
+    arrays |= {"ease.features": ease.features, "ease.weights": ease.weights, **_ridge_arrays(ease.ridge, "ease")}
     arrays |= _learned(state.stacker.logistic, "stacker")
     arrays["joint.loglik"], arrays["twins"] = state.joint.loglik, np.array([state.twins.evidence, state.twins.agreed])
     arrays |= _trust_arrays(state.trust)
@@ -206,7 +207,7 @@ def _controller(values: dict[str, Any]) -> Controller:
 
 
 def _lesson_values(lesson: Lesson) -> list[Any]:
-    labels = {arm: (label.weight, label.value) for arm, label in lesson.labels.items()}
+    labels = {arm: astuple(label) for arm, label in lesson.labels.items()}
     ratings = [(*key, *astuple(rating)) for key, rating in lesson.ratings.items()]
     weights = list(lesson.weights.items())
     return [labels, lesson.quality, ratings, lesson.reference, lesson.is_weighed, weights, lesson.seen, lesson.apart]
@@ -272,13 +273,23 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
     for name in QUALITY_ARRAYS:
         setattr(quality, name, arrays[f"quality.{name}"])
     for i in range(len(arms)):
-        ridge = DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA)
-        ridge.mean, ridge.covariance = arrays[f"ridge{i}.mean"], arrays[f"ridge{i}.covariance"]
-        ridge.since_forgetting = int(arrays[f"ridge{i}.since"])
-        quality.ridges.append(ridge)
+        quality.ridges.append(DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA))
+        _fill_ridge(quality.ridges[i], arrays, f"ridge{i}")
+    quality.ease.features, quality.ease.weights = arrays["ease.features"], arrays["ease.weights"]
+    _fill_ridge(quality.ease.ridge, arrays, "ease")
     if arms:
         quality.set_priors()
     return quality
+
+
+def _ridge_arrays(ridge: DiscountedRidge, name: str) -> dict[str, FloatArray]:
+    since = np.array(float(ridge.since_forgetting))
+    return {f"{name}.mean": ridge.mean, f"{name}.covariance": ridge.covariance, f"{name}.since": since}
+
+
+def _fill_ridge(ridge: DiscountedRidge, arrays: dict[str, FloatArray], name: str) -> None:
+    ridge.mean, ridge.covariance = arrays[f"{name}.mean"], arrays[f"{name}.covariance"]
+    ridge.since_forgetting = int(arrays[f"{name}.since"])
 
 
 def _cost(arms: list[Arm], arrays: dict[str, FloatArray]) -> Cost:

@@ -35,7 +35,7 @@ from learner.quality import UNLABELLED, Label, Quality
 from learner.recorded import read
 from learner.recovery import Recovery
 from learner.references import References
-from learner.shares import note, share, usual
+from learner.shares import expected, note, share, usual
 from learner.stacker import Stacker
 from learner.taxonomy import FAMILIAR_COSINE, Taxonomy
 from learner.traffic import Traffic
@@ -328,7 +328,7 @@ class LearnerState:
             event.scores,
             quality=np.array([lesson.quality[arm] for arm in arms]),
             tokens=self.cost.expected_tokens(context, arms) if foreseen is None else foreseen,
-            usually_stated=usual(self.stated, context) if any("unstated" in c.evidence for c in answers) else 1.0,
+            usually_stated=expected(self.stated, context) if any("unstated" in c.evidence for c in answers) else 1.0,
             category=context.category,
             stacker=self.stacker.view(),
             joint=self.joint.view(self.twins.pairs),
@@ -388,7 +388,7 @@ class LearnerState:
             deviation=self.deviation,
             cost_usd=self.cost.means_usd(),
             lambda_=self.accounts.everybody.lambda_,
-            comparable=float(share(self.comparable.sum(axis=1))),
+            comparable=usual(self.comparable),
             joint=self.joint.view(self.twins.pairs),
             depth=self.parameters.depth,
             margin=self.parameters.margin,

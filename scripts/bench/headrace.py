@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from learner.ease import Ease
 from learner.policy import Ask, Stop, View
 from learner.pool import Arm
 from learner.quality import GAMMA, UNLABELLED, Label, Quality
@@ -66,8 +67,19 @@ class WithoutCells(Quality):
         return np.repeat(means[:, None], self.count.shape[1], axis=1)
 
 
+class UntaughtEase(Ease):
+    """No query is easier than another."""
+
+    def observe(self, *told: object, **kind: object) -> None:
+        """Learn nothing."""
+
+
 class WithoutRidge(Quality):
-    """No context: the ridge never has a say."""
+    """No context: the ridges never have a say, neither the arms' own nor the one they share."""
+
+    def __post_init__(self) -> None:
+        """Start with an ease that stays as it is."""
+        self.ease = UntaughtEase.of(self.size)
 
     def gates(self) -> tuple[float, float]:
         """Keep the ridge out."""

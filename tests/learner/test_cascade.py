@@ -77,6 +77,22 @@ def test_leaving_out_arms_that_others_outdo_loses_no_value(quality: list[float],
     assert first_values(prospects, range(5)).max() == pytest.approx(float(everyone.max()), abs=1e-9)
 
 
+@given(qualities, st.floats(0.0, 0.2))
+def test_an_answer_that_would_be_given_up_unseen_is_asked_to_be_served(quality: FloatArray, deviation: float) -> None:
+    prospects = replace(POOL, quality=quality, deviation=np.full(3, deviation), comparable=0.0)
+    price = 100.0 * POOL.cost_usd
+    values, alone = first_values(prospects, [0, 1, 2]), quality - price
+    for i, value in enumerate(values.tolist()):
+        other = float(np.delete(alone, i).max())
+        told = expected_best(float(quality[i]), deviation, other) - max(other, float(quality[i]))
+        if quality[i] >= other or told > price[i] + prospects.margin:
+            assert value == pytest.approx(expected_best(float(quality[i]), deviation, other) - price[i])
+        else:
+            assert value == pytest.approx(alone[i])
+    # The best start is the same as if every start could go on.
+    assert values.max() == pytest.approx(first_values(replace(prospects, margin=-1.0), [0, 1, 2]).max(), abs=2e-3)
+
+
 def test_only_arms_that_a_plan_would_use_are_worth_learning_of() -> None:
     prospects = replace(POOL, quality=np.array([0.1, 0.6, 0.8]), deviation=np.zeros(3), depth=1)
     gains, informed = upsides(prospects, np.array([0.01, 0.2, 0.05]), [0, 1, 2])

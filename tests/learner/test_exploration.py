@@ -8,9 +8,12 @@ from hypothesis.extra.numpy import arrays
 
 from learner.exploration import (
     DAY_S,
+    LEAST_WIDTH,
     LOGISTIC_SCALE,
     MARGIN,
     MOST_TRIALS,
+    MOST_WIDTH,
+    NEW_COUNT,
     Ledger,
     best_probabilities,
     confined,
@@ -19,6 +22,7 @@ from learner.exploration import (
     floors_for,
     given_up,
     mix_with_floor,
+    narrowed,
     shadow_arms,
     trial_floors,
 )
@@ -138,15 +142,28 @@ def test_a_try_costs_what_it_gives_up_and_never_more_than_its_bill(
     assert (extra * max(lambda_, 1e-9) <= values[best] - values + 1e-9).all()
 
 
-@given(vectors(0.0, 1.0), vectors(0.01, 0.5), vectors(0.0, 0.01), st.floats(0.0, 0.01))
+@given(vectors(0.02, 0.98), vectors(0.0, 1.0), vectors(0.01, 0.5), vectors(0.0, 0.01), st.floats(0.0, 0.01))
 def test_trials_cost_no_more_than_their_allowance_and_cheap_arms_are_tried_without_any(
-    utilities: FloatArray, deviations: FloatArray, extra: FloatArray, allowance: float
+    qualities: FloatArray, prices: FloatArray, deviations: FloatArray, extra: FloatArray, allowance: float
 ) -> None:
-    floors = trial_floors(utilities=utilities, deviations=deviations, extra_usd=extra, allowance_usd=allowance)
+    floors = trial_floors(
+        qualities=qualities, prices=prices, deviations=deviations, extra_usd=extra, allowance_usd=allowance
+    )
     free = extra == 0.0
+    best = best_probabilities(qualities - prices, narrowed(qualities, deviations))
     assert float(floors @ extra) <= allowance + 1e-12
     assert floors.sum() <= MOST_TRIALS + 1e-12
-    assert np.allclose(floors[free], MOST_TRIALS * best_probabilities(utilities, deviations)[free])
+    assert np.allclose(floors[free], MOST_TRIALS * best[free])
+
+
+@given(st.floats(0.02, 0.98), st.floats(1.0, 1_000.0))
+def test_the_more_is_known_of_an_arm_the_fewer_tries_its_doubt_buys(quality: float, seen: float) -> None:
+    counts = np.array([seen, 2.0 * seen])
+    qualities = np.full(2, quality)
+    deviations = np.sqrt(qualities * (1.0 - qualities) / counts)
+    fewer, more = (narrowed(qualities, deviations) / deviations).tolist()
+    assert LEAST_WIDTH < more <= fewer + 1e-12 <= MOST_WIDTH + 1e-9
+    assert fewer == pytest.approx(min(LEAST_WIDTH + NEW_COUNT / seen, MOST_WIDTH))
 
 
 @given(vectors(0.0, 0.3), st.sets(st.integers(0, 3)), st.integers(0, 3))

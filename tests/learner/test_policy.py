@@ -125,7 +125,7 @@ def test_no_single_draw_costs_more_than_there_is_room_for(seed: int, room: float
 
 
 def test_a_draw_says_what_quality_it_is_believed_to_give_up() -> None:
-    view = replace(incomparable(nearly(VIEW, "large", 0.1)), allowance_usd=1.0, room_usd=1.0, request_usd=1.0)
+    view = replace(incomparable(nearly(VIEW, "large", 0.04)), allowance_usd=1.0, room_usd=1.0, request_usd=1.0)
     decisions = [view.decide(context(), Limits(), rng(seed)) for seed in range(60)]
     for decision in decisions:
         lost = decision.qualities["large"] - decision.qualities[decision.arm]
