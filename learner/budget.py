@@ -2,8 +2,10 @@
 
 `tradeoff` and `quality` fix λ. `budget` moves it by mirror descent on the spend (ParetoBandit's pacer in multiplicative
 form, arXiv 2604.00136) with the debt as a second term, so that not only the recent requests but all of them together
-meet the budget: λ ← λ · exp(η (min(c/B, r) − 1 + debt/H)), the debt counted in requests. `quality_floor` keeps a
-virtual queue of missing quality (MESS+, arXiv 2505.19947): Q ← max(0, Q + α − ŷ), λ = V/Q.
+meet the budget: λ ← λ · exp(η (min(c/B, r) − 1 + debt/H)), the debt counted in requests. `quality_floor` moves it by
+mirror descent on the quality: λ ← λ · exp(κ (ŷ − α)), so that ln λ falls by κ times the quality that is missing in
+all. A virtual queue Q with λ = V/Q (MESS+, arXiv 2505.19947) is the same with steps of 1/Q: where little is missing,
+it is empty after one request and not after the next, and λ leaps.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from learner.types import Objective
 STEP = 0.02
 LAMBDA_MIN, LAMBDA_MAX = 1e-2, 1e7
 MAX_RATIO = 100.0
+# Nats by which a whole answer's quality above or below the floor moves λ.
+FLOOR_STEP = 0.08
 # In nats.
 LARGEST_MOVE = 50.0
 HORIZON = 100.0
@@ -30,16 +34,12 @@ class Controller:
         lambda_: Quality per USD that is believed to meet the objective.
         requests: Requests settled since the objective was set.
         spent_usd: All spend since then, background included.
-        queue: Missing quality of a floor, in units of requests.
-        queue_price: V of the floor's λ = V/Q, in quality per USD times requests.
     """
 
     objective: Objective
     lambda_: float = 100.0
     requests: float = 0.0
     spent_usd: float = 0.0
-    queue: float = 0.0
-    queue_price: float = 0.0
 
     @classmethod
     def of(cls, objective: Objective, scale_usd: float) -> Controller:
@@ -49,8 +49,7 @@ class Controller:
         if objective.kind == "quality":
             return cls(objective, lambda_=0.0)
         scale = float(objective.value) if objective.kind == "budget" and objective.value else scale_usd
-        first = clip_lambda(0.1 / max(scale, 1e-9))
-        return cls(objective, lambda_=first, queue=1.0, queue_price=first)
+        return cls(objective, lambda_=clip_lambda(0.1 / max(scale, 1e-9)))
 
     @property
     def request_usd(self) -> float:
@@ -71,8 +70,7 @@ class Controller:
         if self.objective.kind == "budget":
             self._pace(spent_usd, requests)
         elif self.objective.kind == "quality_floor" and requests:
-            self.queue = max(0.0, self.queue + float(self.objective.value or 0.0) - quality)
-            self.lambda_ = clip_lambda(self.queue_price / max(self.queue, 1e-6))
+            self._hold(quality - float(self.objective.value or 0.0))
 
     def _pace(self, spent_usd: float, requests: float) -> None:
         budget = float(self.objective.value or 0.0)
@@ -82,6 +80,12 @@ class Controller:
         # One answer may cost millions of budgets, where a price is wrong: λ is at its end long before.
         move = min(STEP * (ratio + requests * debt / HORIZON), LARGEST_MOVE)
         self.lambda_ = clip_lambda(self.lambda_ * math.exp(move))
+
+    def _hold(self, surplus: float) -> None:
+        moved = self.lambda_ * math.exp(FLOOR_STEP * surplus)
+        # Where a usual bill weighs as much as a right answer λ rises no further: the way back would be long.
+        dear = 1.0 / max(self.request_usd, 1.0 / LAMBDA_MAX)
+        self.lambda_ = clip_lambda(min(moved, max(dear, self.lambda_)))
 
 
 def clip_lambda(value: float) -> float:

@@ -26,7 +26,7 @@ REMEMBERED = 2_000
 FREE_LABELS = 1.0
 FAIR = 1.5
 # Odds of being trusted rise and fall with this power: what is taught before somebody is found out, nobody takes back.
-STEEPNESS = 4.0
+STEEPNESS = 8.0
 # Observations of a model beside a rater's own labels, from which on they tell whether to trust the rater.
 LEAST_APART = 20.0
 TRUST_PRIOR, LEAST_TRUST, MOST_TRUST = 1.0, -6.0, 3.0
@@ -54,10 +54,22 @@ class Rater:
         None where nothing tells of that.
         """
         if likelihood is not None:
-            moved = TRUST_PRIOR + TRUST_KEPT * (self.trust - TRUST_PRIOR) + math.log(2.0 * likelihood)
-            self.trust = min(max(moved, LEAST_TRUST), MOST_TRUST)
+            self.trust = self._moved(likelihood)
         self.recent = share + self.recent * math.exp(-max(at_s - self.at_s, 0.0) / BURST_S)
         self.at_s = max(at_s, self.at_s)
+
+    def held_against(self, likelihood: float | None) -> float:
+        """Return the trust that is left should a thumb go the less likely way, whichever way it goes.
+
+        Were it that of the way it does go, thumbs against what is believed would count for less than those for it, and
+        beliefs that are too high would never be corrected.
+        """
+        return self.trust if likelihood is None else self._moved(min(likelihood, 1.0 - likelihood))
+
+    def _moved(self, likelihood: float) -> float:
+        """Return the trust after a thumb of this likelihood."""
+        moved = TRUST_PRIOR + TRUST_KEPT * (self.trust - TRUST_PRIOR) + math.log(2.0 * likelihood)
+        return min(max(moved, LEAST_TRUST), MOST_TRUST)
 
     def taught(self, arm: int, age: float) -> tuple[float, float]:
         """Return what this rater's labels on an arm still weigh at its present age, and add to its total."""
@@ -113,6 +125,7 @@ class Raters:
         likelihood: float | None,
         at_s: float,
         share: float = 1.0,
+        credit: float = 0.0,
     ) -> float:
         """Return the weight in [0, 1] of one more thumb of a known rater.
 
@@ -123,10 +136,12 @@ class Raters:
             likelihood: Probability that an honest rater would have pressed this thumb; None where nothing tells.
             at_s: When, in unix seconds.
             share: One through the number of answers that the thumb is about.
+            credit: Log-odds by which the rater is trusted beyond what its thumbs say.
         """
         rater = self.known[name]
+        trust = rater.held_against(likelihood) + credit
         rater.press(likelihood=likelihood, at_s=at_s, share=share)
-        allowed = FREE_LABELS + FAIR / (1 + self.others) * sigmoid(STEEPNESS * rater.trust) * evidence
+        allowed = FREE_LABELS + FAIR / (1 + self.others) * sigmoid(STEEPNESS * trust) * evidence
         weight = max(float(np.minimum(allowed - own, 2.0 * (1.0 - own / allowed)).min()), 0.0)
         # Where nobody else rates there is nobody to protect from a batch.
         calm = min(1.0, BURST / rater.recent) if self.others else 1.0

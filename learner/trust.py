@@ -25,6 +25,9 @@ from learner.raters import LEAST_WEIGHT, Raters, likelihood_of, rater_id
 from learner.ratings import DEMONSTRATION
 from learner.types import Demonstrated, FloatArray, Rated, Served
 
+# Log-odds of trust that a key has beyond its users' when there is no other: their chance mistakes are no news of it.
+ONLY_KEY_CREDIT = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -172,11 +175,16 @@ class Trust:
         weight = 1.0
         for raters, name in said:
             own = raters.labels(name, heard.arms, self.ages)
+            # Users that all come by one key are weighed one by one; it is in doubt only where all of them press amiss.
+            credit = ONLY_KEY_CREDIT if len(said) > 1 and raters is self.keys and not raters.others else 0.0
             # What they have taught themselves speaks neither for nor against them.
             known = {"mean": float(means[arm]), "count": float(counts[arm]), "age": float(self.ages[arm])}
             likelihood = heard.likelihood(raters.quality_apart(name, arm, **known))
             evidence = counts[list(heard.arms)]
-            weight = min(weight, raters.weigh(name, own, evidence, likelihood=likelihood, at_s=at_s, share=heard.share))
+            counts_for = raters.weigh(
+                name, own, evidence, likelihood=likelihood, at_s=at_s, share=heard.share, credit=credit
+            )
+            weight = min(weight, counts_for)
         if weight < LEAST_WEIGHT:
             return 0.0
         values = means[list(heard.arms)]

@@ -1,4 +1,4 @@
-"""λ: never far over the budget, debts paid back, a floor of quality queued for."""
+"""λ: never far over the budget, debts paid back, a floor of quality kept up."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learner.budget import LAMBDA_MAX, LAMBDA_MIN, MAX_RATIO, STEP, Controller
+from learner.budget import FLOOR_STEP, LAMBDA_MAX, LAMBDA_MIN, MAX_RATIO, STEP, Controller
 from learner.types import Objective
 
 BUDGET = 1e-3
 PRICE_OF_THRIFT = 1e4
+PRICE_OF_QUALITY = 30.0
 
 
 def controller(kind: str = "budget", value: float | None = BUDGET) -> Controller:
@@ -119,27 +120,44 @@ def test_lambda_stays_within_its_ends(spends: list[float]) -> None:
         assert LAMBDA_MIN <= paced.lambda_ <= LAMBDA_MAX
 
 
-def test_missing_quality_is_queued_and_makes_money_cheap() -> None:
+def test_missing_quality_makes_money_cheap() -> None:
     floored = controller("quality_floor", 0.8)
     before = floored.lambda_
     for _ in range(20):
         floored.settle(spent_usd=1e-4, quality=0.5)
-    assert floored.queue == pytest.approx(1.0 + 20 * 0.3)
-    assert floored.lambda_ == pytest.approx(before / 7.0)
+    assert floored.lambda_ == pytest.approx(before * math.exp(-FLOOR_STEP * 20 * 0.3))
 
 
-def test_met_quality_empties_the_queue_and_makes_money_dear() -> None:
+def test_met_quality_makes_money_dear_until_a_usual_bill_weighs_as_much_as_a_right_answer() -> None:
     floored = controller("quality_floor", 0.6)
-    for _ in range(50):
+    before = floored.lambda_
+    floored.settle(spent_usd=1e-4, quality=0.9)
+    assert floored.lambda_ == pytest.approx(before * math.exp(FLOOR_STEP * 0.3))
+    for _ in range(1_000):
         floored.settle(spent_usd=1e-4, quality=0.9)
-    assert floored.queue == 0.0
-    assert floored.lambda_ == pytest.approx(min(LAMBDA_MAX, floored.queue_price / 1e-6))
+    assert floored.lambda_ == pytest.approx(1.0 / 1e-4)
+
+
+def test_a_dear_answer_does_not_lower_the_price_of_money_where_the_floor_is_met() -> None:
+    floored = controller("quality_floor", 0.6)
+    for _ in range(10):
+        before = floored.lambda_
+        floored.settle(spent_usd=1.0, quality=0.9)
+        assert floored.lambda_ == before
+
+
+def test_answers_that_cost_nothing_leave_the_price_finite() -> None:
+    floored = controller("quality_floor", 0.0)
+    for _ in range(3_000):
+        floored.settle(spent_usd=0.0, quality=1.0)
+    assert floored.lambda_ == LAMBDA_MAX
 
 
 def test_background_spend_does_not_touch_a_floor() -> None:
     floored = controller("quality_floor", 0.8)
+    before = floored.lambda_
     floored.settle(spent_usd=1.0, quality=0.0, requests=0.0)
-    assert floored.queue == 1.0
+    assert floored.lambda_ == before
 
 
 def test_a_floor_is_met_where_quality_falls_with_lambda() -> None:
@@ -148,6 +166,64 @@ def test_a_floor_is_met_where_quality_falls_with_lambda() -> None:
         qualities.append(0.5 + 0.4 / (1.0 + floored.lambda_ / 50.0))
         floored.settle(spent_usd=1e-4, quality=qualities[-1])
     assert sum(qualities) / len(qualities) == pytest.approx(0.7, abs=0.01)
+
+
+def missing(floor: float, wishes: Sequence[float], bills_usd: Sequence[float]) -> list[float]:
+    """Quality below the floor in all, after every request, where any may be had while money is dear.
+
+    Below `PRICE_OF_QUALITY` the floor is met.
+    """
+    floored, short = controller("quality_floor", floor), [0.0]
+    for wish, usd in zip(wishes, bills_usd, strict=True):
+        quality = wish if floored.lambda_ > PRICE_OF_QUALITY else max(wish, floor)
+        floored.settle(spent_usd=usd, quality=quality)
+        short.append(short[-1] + floor - quality)
+    return short
+
+
+def longest(short: Sequence[float]) -> float:
+    """Return the most quality that is missing between any two requests."""
+    return max(after - min(short[: i + 1]) for i, after in enumerate(short))
+
+
+def shortfall(floor: float) -> float:
+    """Greatest quality D that is missing between any two requests, in answers, whatever the others bring.
+
+    Each request moves ln λ by at most κ(ŷ − α). The last of those that are short met λ > λ*; so all before it, from
+    wherever λ was, sum up to at most ln(λ_max/λ*)/κ, and it adds at most α. (Had λ met its lower end in between, the
+    way back to λ* would have won ln(λ*/λ_min)/κ > α, and D had been greater before.) Hence the mean of T requests is
+    short by at most D/T.
+    """
+    assert math.log(PRICE_OF_QUALITY / LAMBDA_MIN) / FLOOR_STEP > floor
+    return math.log(LAMBDA_MAX / PRICE_OF_QUALITY) / FLOOR_STEP + floor
+
+
+@settings(max_examples=50)
+@given(
+    st.floats(0.05, 1.0),
+    st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=200),
+)
+def test_what_is_missing_from_a_floor_is_bounded_for_any_answers(
+    floor: float, answers: list[tuple[float, float]]
+) -> None:
+    wishes, bills = zip(*answers, strict=True)
+    assert longest(missing(floor, wishes, bills)) <= shortfall(floor) + 1e-9
+
+
+@pytest.mark.parametrize("fat", [0, 100, 2_000])
+def test_a_floor_is_kept_after_years_of_plenty(fat: int) -> None:
+    wishes, usd = [1.0] * fat + [0.0] * 2_000, 1e-4
+    short = missing(0.7, wishes, [usd] * len(wishes))
+    assert longest(short) <= shortfall(0.7)
+    # λ had not risen beyond the price at which a usual bill weighs as much as a right answer.
+    assert longest(short) <= math.log(1.0 / usd / PRICE_OF_QUALITY) / FLOOR_STEP + 0.7 + 1e-9
+
+
+def test_a_floor_out_of_reach_ends_where_money_is_no_object() -> None:
+    floored = controller("quality_floor", 0.99)
+    for _ in range(2_000):
+        floored.settle(spent_usd=1e-3, quality=0.7)
+    assert floored.lambda_ == LAMBDA_MIN
 
 
 @pytest.mark.parametrize(("kind", "value", "lambda_"), [("tradeoff", 1e-3, 10.0), ("quality", None, 0.0)])

@@ -1,9 +1,11 @@
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from learner import snapshot
+from learner.budget import FLOOR_STEP
 from learner.merge import believed_merge
 from learner.state import LearnerState
 from learner.types import Call, JudgeScore, Objective, Served
@@ -121,5 +123,5 @@ def test_a_judge_and_the_checks_are_heard_on_a_merged_answer() -> None:
 def test_a_floor_counts_a_merged_answer_as_it_was_believed() -> None:
     told = state(objective=Objective("quality_floor", 0.9))
     told.apply(replace(merged(0, 0), confidence=0.7), NOON_S)
-    assert told.accounts.everybody.queue == pytest.approx(1.0 + 0.9 - 0.7)
+    assert told.accounts.everybody.lambda_ == pytest.approx(100.0 * math.exp(-FLOOR_STEP * (0.9 - 0.7)))
     assert np.isfinite(told.accounts.everybody.lambda_)

@@ -204,3 +204,32 @@ def test_an_alarm_makes_room_for_those_who_rate_often() -> None:
     before = float(learner.trust.ages[0])
     learner.trust.forgotten(0, 0.2)
     assert pytest.approx(0.2) == GAMMA ** (learner.trust.ages[0] - before)
+
+
+def by_the_only_key(press: str, only: str | None = None) -> tuple[LearnerState, list[tuple[float, float]]]:
+    """What is learned from the many users of one key, and each thumb with what it counted for."""
+    rng, learner, said = np.random.default_rng(3), by_a_crowd(300, users=0), []
+    for i in range(400):
+        event, is_right = asked(rng, f"k{i}", only)
+        event = replace(event, account="app")
+        learner.apply(event, NOON_S + 1e6 + 60.0 * i)
+        if press != "nothing":
+            reward = float(is_right != (press == "inverted" or rng.random() < 0.05))
+            thumb = Rated(event, "thumbs", reward, is_binary=True, user=f"user-{i % 97}")
+            learner.apply(thumb, NOON_S + 1e6 + 60.0 * i)
+            said.append((reward, learner.lessons.of(event.inference_id).weights.get(False, 0.0)))
+    return learner, said
+
+
+def test_thumbs_up_and_down_of_honest_users_count_alike() -> None:
+    _, said = by_the_only_key("honest", only="middle")
+    up, down = ([weight for reward, weight in said if reward == way] for way in (1.0, 0.0))
+    assert min(np.mean(up), np.mean(down)) > 0.8
+    assert np.mean(up) == pytest.approx(float(np.mean(down)), abs=0.03)
+
+
+def test_the_only_key_may_not_invent_users_against_what_answers_say() -> None:
+    (calm, _), (attack, said) = by_the_only_key("nothing"), by_the_only_key("inverted")
+    assert np.abs(attack.quality.means()[0] - calm.quality.means()[0]).max() < 0.05
+    assert sum(weight for _, weight in said) < 40.0
+    assert attack.trust.keys.distrusted == 1

@@ -86,3 +86,22 @@ def test_only_so_many_are_remembered() -> None:
 def test_two_keys_users_of_one_name_are_two_and_names_are_not_kept() -> None:
     assert rater_id("ada", "key-1") != rater_id("ada", "key-2")
     assert "ada" not in rater_id("ada", None)
+
+
+def test_a_thumb_counts_alike_whichever_way_it_points() -> None:
+    weights = []
+    for likelihood in (0.8, 0.2):
+        raters = crowd(5)
+        pressed(raters, "ada", 0.3, 3)
+        weights.append(pressed(raters, "ada", likelihood, 1))
+    assert weights[0] == weights[1] < 1.0
+
+
+def test_credit_counts_as_trust() -> None:
+    raters = crowd(5)
+    pressed(raters, "ada", 0.25, 3)
+    own = raters.labels("ada", [0], AGES)
+    weights = [
+        raters.weigh("ada", own, np.array([100.0]), likelihood=None, at_s=1e6, credit=credit) for credit in (0.0, 3.0)
+    ]
+    assert weights[0] < weights[1]
