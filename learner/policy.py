@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from learner.answered import Answered, judged
 from learner.arrivals import Arrival
+from learner.budget import LAMBDA_MIN
 from learner.cascade import LEAST_COMPARABLE, Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
@@ -37,7 +38,7 @@ from learner.exploration import (
 from learner.joint import JointView
 from learner.opinions import Doubt, Prospect, most_wanted
 from learner.pool import Arm, eligible, serving
-from learner.quality import Belief, Predictor
+from learner.quality import MOST_QUALITY, Belief, Predictor
 from learner.references import ReferencesView
 from learner.stacker import StackerView
 from learner.taxonomy import Taxonomy
@@ -154,13 +155,22 @@ class View:
         moved = self.quality.means + self.parameters.sharpness * (quality - self.quality.means)
         return np.minimum(np.maximum(moved, 0.02), 0.98)
 
+    def _hoped(self, quality: FloatArray) -> FloatArray:
+        """Return what may be hoped of every arm, for where λ has come to its end and money is left over, shape (m,).
+
+        What no plan uses is not learned of, and exploration is a share of a spend that stays small: so an arm which had
+        an unlucky start would stay out for good, and the budget unspent.
+        """
+        return np.minimum(quality + self.quality.doubts, MOST_QUALITY)
+
     def prospects(self, context: Context, limits: Limits, quality: FloatArray) -> Prospects:
         """Collect what is believed of every arm on one query, for the cascade; `quality` as predicted, shape (m,)."""
+        price = self.price(limits)
         return Prospects(
-            quality=quality,
+            quality=self._hoped(quality) if 0.0 < price <= LAMBDA_MIN else quality,
             deviation=self.deviations,
             cost_usd=self.cost.predict(context),
-            lambda_=self.price(limits),
+            lambda_=price,
             comparable=self._comparable(context),
             joint=self.joint,
             depth=self._depth(limits),

@@ -82,6 +82,11 @@ class Predictor(Protocol):
         """Quality of each arm over all queries, shape (m,)."""
         ...
 
+    @property
+    def doubts(self) -> FloatArray:
+        """Standard deviation of these means, shape (m,)."""
+        ...
+
     def predict(self, context: Context) -> Belief:
         """Believe something about every arm's quality on a query."""
         ...
@@ -102,6 +107,11 @@ class Believed:
 
     means: FloatArray
     quality: FloatArray
+
+    @property
+    def doubts(self) -> FloatArray:
+        """None: nothing is explored."""
+        return np.zeros(len(self.means))
 
     def predict(self, context: Context) -> Belief:  # noqa: ARG002 - a Predictor's signature
         """Return what was believed; its variance does not matter where nothing is explored."""
@@ -158,6 +168,12 @@ class QualityView:
         if gate > LEAST_GATE:
             moved += gate * self.weights.dot(context.vector)
         return np.minimum(np.maximum(moved, LEAST_QUALITY), MOST_QUALITY)
+
+    @property
+    def doubts(self) -> FloatArray:
+        """Standard deviation of the means, shape (m,)."""
+        deviations: FloatArray = np.sqrt(self.means * (1.0 - self.means) / (self.counts + 1.0))
+        return deviations
 
     @cached_property
     def _stacked(self) -> FloatArray:

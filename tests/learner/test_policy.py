@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learner.budget import LAMBDA_MIN
 from learner.errors import FeatureMismatch, NoEligibleArm
 from learner.exploration import CAUTION, NEAR, Ledger
 from learner.policy import Ask, Stop, View, stage_of
@@ -122,6 +123,19 @@ def test_no_single_draw_costs_more_than_there_is_room_for(seed: int, room: float
     assert decision.explored_usd * CAUTION <= left + 1e-15
     assert sum(decision.probabilities.values()) == pytest.approx(1.0)
     assert decision.propensity == decision.probabilities[decision.arm] > 0.0
+
+
+@pytest.mark.parametrize(("lambda_", "preferred"), [(0.0, "small"), (LAMBDA_MIN, "large"), (2.0 * LAMBDA_MIN, "small")])
+def test_where_a_budget_is_left_over_the_arm_that_may_be_the_best_is_asked(lambda_: float, preferred: str) -> None:
+    view = replace(nearly(VIEW, "small", 0.05), lambda_=lambda_)
+    assert isinstance(view.quality, QualityView)
+    counts = np.full(len(VIEW.arms), 400.0)
+    counts[view.index("large")] = 4.0
+    view = replace(view, quality=replace(view.quality, counts=counts))
+    decision = view.decide(context(), Limits(explore=False), rng())
+    assert max(decision.probabilities, key=lambda arm: decision.probabilities[arm]) == preferred
+    # What is hoped decides; what is stated is what is believed.
+    assert decision.qualities["large"] == pytest.approx(0.85)
 
 
 def test_a_draw_says_what_quality_it_is_believed_to_give_up() -> None:
