@@ -238,23 +238,24 @@ class Quality:
         """
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
-        shares, sums = context.categories, self.sums[:, index]
-        known = sums[:, : len(shares)]
+        shares, count, total = context.categories, self.sums[0, index], self.sums[1, index]
+        seen, had = count[: len(shares)], total[: len(shares)]
         cells = (self._fitted or self.fitted()).cells
         expected = float(cells[index, : len(shares)].dot(shares))
         ridge, weight = self.ridges[index], label.weight
         if before.weight == 0.0:
             self._weigh_gate(ridge, context, label, expected)
-            sums *= GAMMA
+            count *= GAMMA
+            total *= GAMMA
             ridge.update(context.vector, label.value - expected, weight)
         else:
             # Forgetting may have left less than there is to take back: then a correction counts no less than before.
-            if (known[0] < before.weight * shares - 1e-12).any():
+            if (seen < before.weight * shares - 1e-12).any():
                 weight = max(weight, before.weight)
             gained = weight * (label.value - expected) - before.weight * (before.value - expected)
             ridge.revise(context.vector, weight - before.weight, gained)
-        added = [weight - before.weight], [weight * label.value - before.weight * before.value]
-        known += np.array(added) * shares
+        seen += (weight - before.weight) * shares
+        had += (weight * label.value - before.weight * before.value) * shares
         self._touch(index)
         return Label(weight, label.value)
 
@@ -328,7 +329,7 @@ class Quality:
         return Fit(self._cells(means, seen, had), counts, means)
 
     def _cells(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
-        shifted = (means / (1.0 - means))[:, None] * self._shifts(means, seen, had)
+        shifted = (means / (1.0 - means))[:, None].dot(self._shifts(means, seen, had)[None])
         base = shifted / (1.0 + shifted)
         cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
         clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)

@@ -179,10 +179,10 @@ class Trust:
             weight = min(weight, raters.weigh(name, own, evidence, likelihood=likelihood, at_s=at_s, share=heard.share))
         if weight < LEAST_WEIGHT:
             return 0.0
-        values = means[list(heard.arms)]
-        if heard.after is not None:
-            values = np.where(np.array(heard.arms) == arm, heard.after, values)
         for raters, name in said:
+            values = means[list(heard.arms)]
+            if heard.after is not None:
+                values = np.where(np.array(heard.arms) == arm, heard.after, values)
             raters.count(name, heard.arms, weight * heard.share, values, self.ages)
         return weight
 
