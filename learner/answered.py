@@ -92,7 +92,7 @@ def judged(
         joint: Who is right together with whom.
     """
     steps = tuple([call.step for call in calls])
-    features = tuple(
+    features = [
         features_of(
             call.evidence,
             [score for score in scores if score.step == call.step],
@@ -101,7 +101,7 @@ def judged(
             usually_stated=usually_stated,
         )
         for call, expected in zip(calls, tokens, strict=True)
-    )
+    ]
     answers = Answers.of(
         arms,
         [call.group for call in calls],
@@ -110,4 +110,4 @@ def judged(
         faults=np.array([stacker.own_faults(each) for each in features]),
         joint=joint,
     )
-    return Answered(steps, arms, answers, features, stacker)
+    return Answered(steps, arms, answers, tuple(features), stacker)

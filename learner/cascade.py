@@ -87,8 +87,8 @@ class Answers:
         numbers: dict[object, int] = {}
         # A missing group never equals another one: its own position makes the key unique.
         keys = [("alone", i) if g is None else g for i, g in enumerate(groups)]
-        numbered = tuple(numbers.setdefault(key, len(numbers)) for key in keys)
-        comparable = tuple(g is not None for g in groups)
+        numbered = tuple([numbers.setdefault(key, len(numbers)) for key in keys])
+        comparable = tuple([g is not None for g in groups])
         own = np.zeros(len(arms)) if faults is None else faults
         return cls(arms, numbered, quality, evidence, own, comparable, joint)
 
@@ -108,7 +108,7 @@ class Answers:
     @property
     def groups_heard(self) -> tuple[int, ...]:
         """The groups of the answers that count as witnesses."""
-        return tuple(self.groups[i] for i in self.heard)
+        return tuple([self.groups[i] for i in self.heard])
 
     def _repeats(self, i: int, j: int) -> bool:
         return self.groups[i] == self.groups[j] and self.joint.are_twins(self.arms[i], self.arms[j])
@@ -118,7 +118,8 @@ class Answers:
         """The joint posterior from agreement alone; None where no answer can be compared with another."""
         if not self.is_comparable:
             return None
-        return self.joint.partition(self.quality, self.groups, heard=self.heard)
+        heard = self.heard if len(self.heard) < len(self.arms) else None
+        return self.joint.partition(self.quality, self.groups, heard=heard)
 
     @cached_property
     def after(self) -> Partition | None:

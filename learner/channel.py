@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
@@ -122,7 +122,7 @@ class Channel:
 
     def _add(self, kind: int, context: Context, good: float, bad: float) -> None:
         counts = self.counts[kind, :, : len(context.categories)]
-        counts += np.array([[good], [bad]]) * context.categories
+        counts += np.array([[good], [bad]]).dot(context.categories[None])
 
     @property
     def pressed(self) -> float:
@@ -137,32 +137,42 @@ class Channel:
         return min(max(float(thumbs + ratings) / max(float(served), 1.0), 1e-3), 1.0)
 
     def rates(self, context: Context) -> Rates:
-        """Return the rates in a context's categories."""
-        flips, pressed = self._tables()
-        known, shares = len(context.categories), context.categories
-        return Rates(*flips[:, :known].dot(shares).tolist(), *pressed[:, :known].dot(shares).tolist())
+        """Return the rates where a context lies: those of its categories' counts, by its share of each."""
+        return self._rates(context.categories)
 
     def table(self) -> FloatArray:
         """Return the rates of every category in the order of `Rates`, shape (4, k)."""
-        return np.concatenate(self._tables())
+        alone = np.eye(self.answers.shape[1])
+        return np.array([astuple(self._rates(shares)) for shares in alone]).reshape(-1, 4).T
 
-    def _tables(self) -> tuple[FloatArray, FloatArray]:
-        """Return how often good and bad answers are pressed the wrong way, and how often at all, shape (2, k) each."""
-        seen, up, down = self.counts
-        all_seen, all_up, all_down = np.add.reduce(self.counts, 2).tolist()
-        thumbs, all_wrong = [sum(each) for each in zip(all_up, all_down, strict=True)], (all_down[0], all_up[1])
-        pressed, wrong = up + down, np.array([down[0], up[1]])
-        usual = [(w + FLIP * FLIP_PRIOR_COUNT) / (n + FLIP_PRIOR_COUNT) for w, n in zip(all_wrong, thumbs, strict=True)]
-        flips = (wrong + FLIP_CATEGORY_COUNT * _column(usual)) / (pressed + FLIP_CATEGORY_COUNT)
-        prior, rate = PRESS_PRIOR_COUNT, self.pressed
-        shown = [(n + prior) / (s + prior / rate) for n, s in zip(thumbs, all_seen, strict=True)]
-        good, bad = (pressed + prior) / (seen + prior / _column(shown))
-        odds = np.sqrt(np.minimum(np.maximum(bad / good, 1.0 / MOST_SELECTION), MOST_SELECTION))
-        middle = np.sqrt(good * bad)
-        kept = np.minimum(np.array([middle / odds, middle * odds]), 1.0)
-        return np.minimum(np.maximum(flips, LEAST_FLIP), MOST_FLIP), kept
+    def _rates(self, shares: FloatArray) -> Rates:
+        here = self.counts[..., : len(shares)].dot(shares).T.tolist()
+        everywhere, pressed = np.add.reduce(self.counts, 2).T.tolist(), self.pressed
+        usual = (leaning(all_of_it, FLIP, pressed, FLIP_PRIOR_COUNT) for all_of_it in _wrong_last(everywhere))
+        own = [leaning(counts, *to, FLIP_CATEGORY_COUNT) for counts, to in zip(_wrong_last(here), usual, strict=True)]
+        flips, (good, bad) = zip(*own, strict=True)
+        # Good and bad answers are pressed in this ratio, whatever the counts say beyond that.
+        ratio, product = min(max(bad / good, 1.0 / MOST_SELECTION), MOST_SELECTION), good * bad
+        shown = math.sqrt(product / ratio), math.sqrt(product * ratio)
+        return Rates(*[min(max(flip, LEAST_FLIP), MOST_FLIP) for flip in flips], *[min(share, 1.0) for share in shown])
 
 
-def _column(values: Sequence[float]) -> FloatArray:
-    """Return one value for good and one for bad answers as a column, shape (2, 1)."""
-    return np.array(values)[:, None]
+def _wrong_last(counts: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    """Order what was counted of good and of bad answers as seen, pressed the right way, pressed the wrong way."""
+    good, (seen, up, down) = counts
+    return [good, (seen, down, up)]
+
+
+def leaning(counts: Sequence[float], flip: float, pressed: float, flip_count: float) -> tuple[float, float]:
+    """Return how often answers of one kind are pressed the wrong way, and how often at all, leaning on what is usual.
+
+    Args:
+        counts: Answers seen, pressed the right way, pressed the wrong way.
+        flip: Probability that is usual of a thumb to point the wrong way.
+        pressed: Share that is usually pressed.
+        flip_count: Thumbs that the former counts for.
+    """
+    seen, right, wrong = counts
+    thumbs = right + wrong
+    flips = (wrong + flip_count * flip) / (thumbs + flip_count)
+    return flips, (thumbs + PRESS_PRIOR_COUNT) / (seen + PRESS_PRIOR_COUNT / pressed)

@@ -62,14 +62,14 @@ class Cost:
 
     Args:
         arms: The pool.
-        sums: Calls and output tokens by category, shape (2, m, k).
+        sums: Calls and output tokens by category, shape (m, 2, k): what is known of an arm lies together.
         chars: Characters asked, shape (m,).
         input_tokens: What these came to, shape (m,).
         seconds: Latency, shape (m,).
     """
 
     arms: list[Arm] = field(default_factory=list)
-    sums: FloatArray = field(default_factory=lambda: np.zeros((2, 0, 0)))
+    sums: FloatArray = field(default_factory=lambda: np.zeros((0, 2, 0)))
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -82,7 +82,7 @@ class Cost:
             self.arms[index] = arm
         else:
             self.arms.append(arm)
-            self.sums = np.concatenate([self.sums.reshape(2, -1, categories), np.zeros((2, 1, categories))], axis=1)
+            self.sums = np.concatenate([self.sums.reshape(-1, 2, categories), np.zeros((1, 2, categories))])
             for name in ("chars", "input_tokens", "seconds"):
                 setattr(self, name, np.append(getattr(self, name), 0.0))
         self.set_prices()
@@ -102,10 +102,11 @@ class Cost:
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
         self._view = None
-        sums, shares = self.sums[:, index], context.categories
+        sums, shares = self.sums[index], context.categories
         sums *= GAMMA
-        sums = sums[:, : len(shares)]
-        sums += shares * np.array([[1.0], [call.output_tokens]])
+        calls, tokens = sums[0, : len(shares)], sums[1, : len(shares)]
+        calls += shares
+        tokens += call.output_tokens * shares
         self.chars[index] = self.chars[index] * GAMMA + context.input_chars
         self.input_tokens[index] = self.input_tokens[index] * GAMMA + call.input_tokens
         self.seconds[index] = self.seconds[index] * GAMMA + call.latency_s
@@ -115,7 +116,7 @@ class Cost:
         self._view = None
         before = float(self.calls[index].sum())
         forgotten = slice(None) if category is None else category
-        self.sums[:, index, forgotten] *= kept
+        self.sums[index, :, forgotten] *= kept
         share = float(self.calls[index].sum()) / max(before, 1e-9)
         for sums in (self.chars, self.input_tokens, self.seconds):
             sums[index] *= share
@@ -123,13 +124,13 @@ class Cost:
     @property
     def calls(self) -> FloatArray:
         """Calls by category, shape (m, k)."""
-        calls: FloatArray = self.sums[0]
+        calls: FloatArray = self.sums[:, 0]
         return calls
 
     @property
     def output_tokens(self) -> FloatArray:
         """Output tokens of these, shape (m, k)."""
-        tokens: FloatArray = self.sums[1]
+        tokens: FloatArray = self.sums[:, 1]
         return tokens
 
     def expected_output_tokens(self) -> FloatArray:
@@ -144,13 +145,13 @@ class Cost:
         pool = shrunk(sum(calls), sum(tokens), PRIOR_OUTPUT_TOKENS)
         told = []
         for arm in arms:
-            mean, (seen, had) = shrunk(calls[arm], tokens[arm], pool), self.sums[:, arm, :known]
-            told.append(float(shrunk(seen, had, mean).dot(context.categories)))
+            seen, had = self.sums[arm, 0, :known], self.sums[arm, 1, :known]
+            told.append(float(shrunk(seen, had, shrunk(calls[arm], tokens[arm], pool)).dot(context.categories)))
         return told
 
     def _totals(self) -> FloatArray:
         """Calls and output tokens, shape (2, m)."""
-        totals: FloatArray = np.add.reduce(self.sums, 2)
+        totals: FloatArray = np.add.reduce(self.sums, 2).T
         return totals
 
     def means_usd(self) -> FloatArray:

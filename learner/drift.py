@@ -37,6 +37,8 @@ MOST_CORRELATION = 0.75
 NEAR_VARIANCE = 0.516
 LEAST_SPREAD = 0.05
 LEAST_LATENCY_S = 1e-3
+# Weights of the first values in a running mean.
+RATES = tuple(max((1.0 if seen < MIN_INSTANCES else 0.3) / (seen + 1), SLOWEST) for seen in range(round(0.3 / SLOWEST)))
 
 Key = tuple[Kind, str, int | None]
 """What a test watches: the kind, the arm, and the category; None for all of them."""
@@ -129,20 +131,20 @@ class Scale:
     def residual(self, value: float, category: int) -> float | None:
         """Return how far a value lies from what is usual, in spreads, and take it in; None while little is known."""
         known, centre = self.centres.get(category, (0, value))
-        most = CLIP * self.spread
-        off = min(max(value - centre, -most), most)
+        spread = self.spread
+        off = cut_off(value - centre, CLIP * spread)
         self.centres[category] = known + 1, centre + rate_after(known) * off
         if known < WARM_UP:
             return None
-        found = off / self.spread
+        found = off / spread
         self.seen += 1
         rate = rate_after(self.seen + WARM_UP)
-        self.spread = max(math.sqrt(self.spread**2 + rate * (off * off - self.spread**2)), LEAST_SPREAD)
+        self.spread = max(math.sqrt(spread**2 + rate * (off * off - spread**2)), LEAST_SPREAD)
         # Of residuals cut off at one spread, so that a change is not taken for correlation.
-        near = min(max(found, -1.0), 1.0)
-        self.together += rate * (near * self.last / NEAR_VARIANCE - self.together)
+        near = cut_off(found, 1.0)
+        self.together = together = self.together + rate * (near * self.last / NEAR_VARIANCE - self.together)
         self.last = near
-        r = min(max(self.together, 0.0), MOST_CORRELATION)
+        r = min(max(together, 0.0), MOST_CORRELATION)
         return found * math.sqrt((1.0 - r) / (1.0 + r)) if self.seen > MIN_INSTANCES else None
 
 
@@ -151,7 +153,12 @@ def rate_after(seen: int) -> float:
 
     It slows down at once where enough was seen for alarms: a mean that follows a change hides it.
     """
-    return max(1.0 / (seen + 1), SLOWEST) if seen < MIN_INSTANCES else max(0.3 / (seen + 1), SLOWEST)
+    return RATES[seen] if seen < len(RATES) else SLOWEST
+
+
+def cut_off(value: float, most: float) -> float:
+    """Return the value nearest to one that lies between −most and most."""
+    return most if value > most else -most if value < -most else value
 
 
 @dataclass(slots=True)

@@ -136,18 +136,21 @@ class BayesianLogistic(base.Classifier):
     The mode is found by Newton's method from the prior, the last `lag` labels as they are, and all older ones in the
     quadratic form that they had at the mode when they left (MacKay, Neural Computation 4 (1992) 720; without any lag it
     is one extended-Kalman step per label): what the first labels say is read again in the light of those that followed.
-    Forgetting fades labels, and never the prior, which another one can replace at any time.
+    Beyond `lag` labels, some more of them hardly move the mode: it follows `batch` of them at once. Forgetting fades
+    labels, and never the prior, which another one can replace at any time.
 
     Args:
         prior_variance: Variance of every weight before any label, > 0, unless `believe` says otherwise.
         gamma: Forgetting per observation, in (0, 1].
-        lag: Labels that are kept as they are.
+        lag: Labels that are kept as they are, and up to `batch` more.
+        batch: Labels that leave at once.
     """
 
-    def __init__(self, *, prior_variance: float = 1.0, gamma: float = 1.0, lag: int = 0) -> None:
+    def __init__(self, *, prior_variance: float = 1.0, gamma: float = 1.0, lag: int = 0, batch: int = 1) -> None:
         self.prior_variance = prior_variance
         self.gamma = gamma
         self.lag = lag
+        self.batch = batch
         self.columns = Columns()
         self.mean: FloatArray = np.zeros(0)
         self.prior_mean: FloatArray = np.zeros(0)
@@ -192,15 +195,21 @@ class BayesianLogistic(base.Classifier):
         self.forget(self.gamma)
         self.features = np.concatenate((self.features, x[None]))
         self.recent = np.concatenate((self.recent, ((y, offset, weight),)))
-        if len(self.recent) > self.lag:
-            precision, gradient = self._told(slice(1))
-            self.precision = self.precision + precision
-            self.information = self.information + precision @ self.mean + gradient
-            self.features, self.recent = self.features[1:], self.recent[1:]
-        self._fit()
+        if len(self.recent) <= self.lag:
+            self._fit()
+        elif len(self.recent) >= self.lag + self.batch:
+            self._let_go(self.batch)
+            self._fit()
+
+    def _let_go(self, oldest: int) -> None:
+        """Keep of the oldest labels only the quadratic form that they have at the mean."""
+        precision, gradient = self._told(slice(oldest))
+        self.precision = self.precision + precision
+        self.information = self.information + precision @ self.mean + gradient
+        self.features, self.recent = self.features[oldest:], self.recent[oldest:]
 
     def forget(self, kept: float) -> None:
-        """Let all labels count for a share of what they did; the next one moves the mean accordingly."""
+        """Let all labels count for a share of what they did; the next ones move the mean accordingly."""
         self.precision = kept * self.precision
         self.information = kept * self.information
         self.recent[:, 2] *= kept
@@ -214,7 +223,7 @@ class BayesianLogistic(base.Classifier):
         return (x.T * slope) @ x, x.T @ (weight * (y - p))
 
     def _fit(self) -> None:
-        """Move the mean to the mode: one label beside `lag` others moves it so little that one step follows it."""
+        """Move the mean to the mode: a few labels beside `lag` others move it so little that one step follows them."""
         for _ in range(ROUNDS if len(self.recent) < self.lag else 1):
             precision, gradient = self._told(slice(None))
             known = self.prior_precision + self.precision

@@ -31,23 +31,23 @@ class Estimate:
 
 @dataclass(slots=True)
 class HonestQuality:
-    """Discounted sums by arm and category, shape (7, m, k): answers, Σp, Σp², Σr, Σr², Σpr, ratings.
+    """Discounted sums by arm and category, shape (m, 7, k): answers, Σp, Σp², Σr, Σr², Σpr, ratings.
 
     p is the belief in an answer, r its rating's rectifier (0 without one) times the share of answers that are rated.
     That share is divided out only when the sums are read, so that a first rating does not stand for all before it.
     """
 
-    sums: FloatArray = field(default_factory=lambda: np.zeros((7, 0, 0)))
+    sums: FloatArray = field(default_factory=lambda: np.zeros((0, 7, 0)))
 
     def make_room(self, arms: int, categories: int) -> None:
         """Grow to this many arms and categories."""
-        missing = arms - self.sums.shape[1], categories - self.sums.shape[2]
+        missing = arms - self.sums.shape[0], categories - self.sums.shape[2]
         if max(missing) > 0:
-            self.sums = np.pad(self.sums, ((0, 0), (0, missing[0]), (0, missing[1])))
+            self.sums = np.pad(self.sums, ((0, missing[0]), (0, 0), (0, missing[1])))
 
     def serve(self, arm: int, context: Context, p: float) -> None:
         """Take in an answer that is believed to be good with probability p."""
-        sums = self.sums[:, arm]
+        sums = self.sums[arm]
         sums *= GAMMA
         self._add(slice(3), arm, context, (1.0, p, p * p))
 
@@ -57,16 +57,16 @@ class HonestQuality:
         self._add(slice(3, 7), arm, context, (r, r * r, p * r, weight))
 
     def _add(self, rows: slice, arm: int, context: Context, terms: tuple[float, ...]) -> None:
-        sums = self.sums[rows, arm, : len(context.categories)]
-        sums += np.array(terms)[:, None] * context.categories
+        sums = self.sums[arm, rows, : len(context.categories)]
+        sums += np.array(terms)[:, None].dot(context.categories[None])
 
     def of_arm(self, arm: int, rated: float) -> Estimate | None:
         """Estimate an arm's quality over the answers it gave, of which a share is rated; None where there are none."""
-        return estimate(self.sums[:, arm].sum(axis=1), rated)
+        return estimate(self.sums[arm].sum(axis=1), rated)
 
     def of_category(self, arm: int, category: int, rated: float) -> Estimate | None:
         """Estimate an arm's quality in one category; None where it gave no answer there."""
-        return estimate(self.sums[:, arm, category], rated)
+        return estimate(self.sums[arm, :, category], rated)
 
 
 def estimate(sums: FloatArray, rated: float) -> Estimate | None:

@@ -124,9 +124,9 @@ class Partition:
     def told(self, group: int, belief: float) -> Partition:
         """Return the partition after something outside set the probability that `group` is right (Jeffrey's rule)."""
         before = min(max(float(self.posterior[1 + group]), 1e-6), 1.0 - 1e-6)
-        scale = [[(1.0 - belief) / (1.0 - before)]] * len(self.mass)
-        scale[1 + group] = [belief / before]
-        return Partition(self.right, self.groups, self.sizes, self.mass * np.array(scale))
+        mass = self.mass * ((1.0 - belief) / (1.0 - before))
+        mass[1 + group] = self.mass[1 + group] * (belief / before)
+        return Partition(self.right, self.groups, self.sizes, mass)
 
     def credits(self) -> tuple[FloatArray, FloatArray]:
         """Return what this query teaches of each arm's quality, free of how hard the query happened to be.

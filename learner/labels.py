@@ -73,7 +73,7 @@ def agreement_labels(answered: Answered) -> dict[int, Label]:
     if answers.after is None or len(answers.heard) < 2:
         return {}
     best = answers.best
-    agreed, known = float(answers.after.of_answers[best]), answered.stacker.labels
+    agreed, known = float(answers.belief[best]), answered.stacker.labels
     share = max(known - FEW_RATINGS, 0.0) / (known + FEW_RATINGS)
     stated = agreed + share * (float(answered.right[best]) - agreed)
     told = answers.after.told(answers.groups[best], within(stated))

@@ -274,21 +274,24 @@ class Quality:
         if not (math.isfinite(label.value) and label.weight >= 0.0):
             raise InvalidObservation(f"a label needs a finite value and a weight >= 0, got {label}")
         shares, vector = context.categories, context.vector
-        known = self.sums[:, index, : len(shares)]
+        count, total = self.sums[0, index], self.sums[1, index]
+        seen, had = count[: len(shares)], total[: len(shares)]
         expected = float((self._fitted or self.fitted()).cells[index, : len(shares)].dot(shares))
         is_new = before.weight == 0.0
         # Forgetting may have left less than there is to take back: then a correction counts no less than before.
-        least = 0.0 if is_new or (known[0] >= before.weight * shares - 1e-12).all() else before.weight
+        least = 0.0 if is_new or (seen >= before.weight * shares - 1e-12).all() else before.weight
         ease = float(self.ease.weights.dot(vector)) if is_new else before.ease
         label = Label(max(label.weight, least), label.value, label.is_level, ease)
         if is_new:
             self._weigh_gate(index, context, label, expected)
-            self.sums[:, index] *= GAMMA
+            count *= GAMMA
+            total *= GAMMA
         weight, gained = label.weight - before.weight, label.above(expected) - before.above(expected)
         self.ridges[index].revise(vector, weight, gained, is_new=is_new)
         if not (label.is_level or before.is_level):
             self.ease.observe(vector, weight, gained + weight * ease, is_new=is_new)
-        known += np.array(([weight], [label.above(0.0) - before.above(0.0)])) * shares
+        seen += weight * shares
+        had += (label.above(0.0) - before.above(0.0)) * shares
         self._touch(index)
         return label
 
@@ -363,7 +366,7 @@ class Quality:
         return Fit(self._cells(means, seen, had), counts, means)
 
     def _cells(self, means: FloatArray, seen: FloatArray, had: FloatArray) -> FloatArray:
-        shifted = (means / (1.0 - means))[:, None] * self._shifts(means, seen, had)
+        shifted = (means / (1.0 - means))[:, None].dot(self._shifts(means, seen, had)[None])
         base = shifted / (1.0 + shifted)
         cells = (self.total + CELL_PRIOR_COUNT * base) / (self.count + CELL_PRIOR_COUNT)
         clipped: FloatArray = np.minimum(np.maximum(cells, 0.01), 0.99)

@@ -13,8 +13,9 @@ GAMMA = 0.998
 def note(counts: FloatArray, context: Context, *, is_so: bool) -> None:
     """Count one query, and whether it is so, in place; `counts` has shape (2, k): of all, and of those."""
     counts *= GAMMA
-    counted = counts[: 1 + is_so, : len(context.categories)]
-    counted += context.categories
+    for row in range(1 + is_so):
+        counted = counts[row, : len(context.categories)]
+        counted += context.categories
 
 
 def usual(counts: FloatArray) -> float:

@@ -49,7 +49,7 @@ from learner.trust import Trust
 from learner.twins import Twins
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 10
+SCHEMA = 11
 QUALITY_ARRAYS = ("sums", "gate_evidence")
 COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")

@@ -34,7 +34,7 @@ PRIOR_VARIANCE = 0.25
 JUDGE_VARIANCE, LEVEL_VARIANCE = 0.5, 1.0
 CATEGORY_VARIANCE = 0.01
 GAMMA = 0.999
-LAG = 200
+LAG, BATCH = 200, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Stacker:
     """
 
     logistic: BayesianLogistic = field(
-        default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA, lag=LAG)
+        default_factory=lambda: BayesianLogistic(prior_variance=PRIOR_VARIANCE, gamma=GAMMA, lag=LAG, batch=BATCH)
     )
     offsets: dict[int, BayesianLogistic] = field(default_factory=dict)
     jury: Jury = field(default_factory=Jury)

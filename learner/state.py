@@ -245,7 +245,7 @@ class LearnerState:
         """Learn what an inference tells before anybody rates it."""
         self._check(event.calls)
         context, answers, lesson = event.context, event.answers, self.lessons.of(event.inference_id)
-        arms = tuple([self._positions[call.arm] for call in answers])
+        category, arms = context.category, tuple([self._positions[call.arm] for call in answers])
         foreseen = self.cost.expected_tokens(context, arms)
         fresh = {event.calls[i].step for i in event.fresh}
         self._see(event, lesson, known=sum([call.step not in fresh for call in answers]), foreseen=foreseen)
@@ -256,7 +256,7 @@ class LearnerState:
             if call.step in fresh:
                 self.cost.observe(arm, context, call)
                 note(self.stated, context, is_so=call.states_answer)
-                self._alarm(self.drift.called(call, context.category, expected=tokens, observation=self.observations))
+                self._alarm(self.drift.called(call, category, expected=tokens, observation=self.observations))
                 if self.recovery.answered(arm, self.requests):
                     self._look_around()
 

@@ -187,10 +187,10 @@ class Trust:
             weight = min(weight, counts_for)
         if weight < LEAST_WEIGHT:
             return 0.0
-        values = means[list(heard.arms)]
-        if heard.after is not None:
-            values = np.where(np.array(heard.arms) == arm, heard.after, values)
         for raters, name in said:
+            values = means[list(heard.arms)]
+            if heard.after is not None:
+                values = np.where(np.array(heard.arms) == arm, heard.after, values)
             raters.count(name, heard.arms, weight * heard.share, values, self.ages)
         return weight
 

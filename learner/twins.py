@@ -112,6 +112,6 @@ def compare(answers: Answers, joint: Joint, twins: Twins, *, known: int = 0) -> 
         twins: Learns who repeats whom.
         known: How many of the answers, the first ones, were taken in before.
     """
-    heard = list(answers.heard)
-    joint.observe(answers.quality[heard], answers.groups_heard, known=sum(at < known for at in heard))
+    heard = answers.heard
+    joint.observe(answers.quality.take(heard), answers.groups_heard, known=sum([at < known for at in heard]))
     return twins.observe(answers, known=known)

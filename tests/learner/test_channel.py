@@ -1,5 +1,7 @@
 """Thumbs are read as they come about: who presses, and how often wrongly, is learned where something else tells."""
 
+from dataclasses import astuple, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +54,21 @@ def test_a_category_leans_on_all_traffic_until_it_speaks_for_itself() -> None:
     channel = played(Rates(flip_down=0.3, flip_up=0.3, pressed_good=0.3, pressed_bad=0.3), 3_000)
     channel.set_categories(len(context().categories) + 1)
     assert channel.table()[0, -1] > FLIP
+
+
+def test_a_query_between_two_categories_has_rates_between_theirs() -> None:
+    channel = Channel()
+    channel.set_categories(2)
+    calm, unhappy = (replace(context(), categories=np.array(shares)) for shares in ([1.0, 0.0], [0.0, 1.0]))
+    for i in range(200):
+        for place, is_up in ((calm, True), (unhappy, i % 5 != 0)):
+            channel.serve(place)
+            channel.see(place, 0.95)
+            channel.rate(place, 1.0, is_binary=True)
+            channel.press(place, 1.0, is_up=is_up, belief=0.95)
+    between = channel.rates(replace(context(), categories=np.array([0.5, 0.5])))
+    assert channel.rates(calm).flip_down < between.flip_down < channel.rates(unhappy).flip_down
+    assert channel.table().T[0].tolist() == list(astuple(channel.rates(calm)))
 
 
 @given(A_RATE, A_RATE, A_SHARE, A_SHARE, st.floats(0.01, 0.99))

@@ -194,6 +194,24 @@ def test_what_leaves_the_lag_is_remembered() -> None:
     assert len(short.recent) == 20
 
 
+def test_labels_that_leave_the_lag_together_teach_what_they_teach_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    single, together = BayesianLogistic(gamma=0.999, lag=50), BayesianLogistic(gamma=0.999, lag=50, batch=10)
+    moves = set()
+    for i in range(400):
+        x = np.append(1.0, rng.normal(size=2))
+        label = float(rng.random() < sigmoid(float(np.array([0.5, -1.5, 1.0]) @ x)))
+        before = together.mean
+        for logistic in (single, together):
+            logistic.resize(np.zeros(3))
+            logistic.update(x, label)
+        if i >= 50 and not np.array_equal(before, together.mean):
+            moves.add(i % 10)
+            assert np.abs(single.mean - together.mean).max() < 0.02
+    assert moves == {9}
+    assert len(together.recent) == 50
+
+
 @pytest.mark.parametrize("lag", [0, 10])
 def test_another_prior_is_as_if_it_had_been_there_from_the_start(lag: int) -> None:
     late, early = (BayesianLogistic(gamma=0.99, lag=lag) for _ in range(2))

@@ -65,7 +65,7 @@ def preferring(view: View, name: str) -> View:
     assert isinstance(view.quality, QualityView)
     cells = np.full_like(view.quality.cells, 0.3)
     cells[view.index(name)] = 0.95
-    quality = replace(view.quality, cells=cells, gates=(0.0, 0.0))
+    quality = replace(view.quality, cells=cells, gates=(0.0, 0.0), ease=np.zeros_like(view.quality.ease))
     return replace(view, quality=quality, lambda_=1.0, parameters=Parameters(depth=1))
 
 
@@ -92,7 +92,7 @@ def nearly(view: View, name: str, gap: float) -> View:
     assert isinstance(view.quality, QualityView)
     cells = np.full_like(view.quality.cells, 0.9 - gap)
     cells[view.index(name)] = 0.9
-    quality = replace(view.quality, cells=cells, gates=(0.0, 0.0))
+    quality = replace(view.quality, cells=cells, gates=(0.0, 0.0), ease=np.zeros_like(view.quality.ease))
     return replace(view, quality=quality, lambda_=0.0, parameters=Parameters(depth=1))
 
 
