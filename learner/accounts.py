@@ -44,6 +44,12 @@ class Accounts:
         return {account: controller.lambda_ for account, controller in self.own.items()}
 
     @property
+    def left_over(self) -> frozenset[str | None]:
+        """Whose budget stays unspent at the lowest λ; None stands for everybody."""
+        every = [(None, self.everybody), *self.own.items()]
+        return frozenset(account for account, controller in every if controller.is_left_over)
+
+    @property
     def requests_usd(self) -> Mapping[str, float]:
         """What a request of every account that has its own objective may cost on average, USD."""
         return {account: controller.request_usd for account, controller in self.own.items()}

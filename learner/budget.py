@@ -57,6 +57,11 @@ class Controller:
         budget = self.objective.value if self.objective.kind == "budget" else None
         return budget or self.spent_usd / max(self.requests, 1.0)
 
+    @property
+    def is_left_over(self) -> bool:
+        """Whether the budget stays unspent though λ has come to its lower end: money buys nothing more."""
+        return self.objective.kind == "budget" and self.lambda_ <= LAMBDA_MIN
+
     def settle(self, *, spent_usd: float, quality: float, requests: float = 1.0) -> None:
         """Account one answered request (or background spend, with `requests` 0) and move λ.
 

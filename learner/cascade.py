@@ -211,7 +211,7 @@ def standing_for(arms: Sequence[int], alone: FloatArray, joint: JointView) -> ND
 
 
 def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray) -> FloatArray:
-    """Return the greatest of `first_values` for each of several beliefs, shape (n,), at once.
+    """Return the greatest of `first_values` for several beliefs, shape (n,), going on in vain included.
 
     Args:
         prospects: What is believed, but for the qualities.

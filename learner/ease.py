@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learner.estimators import DiscountedRidge
+from learner.estimators import DiscountedRidge, sigmoid
 from learner.types import FloatArray
 
 PRECISION = 10.0
 GAMMA = 0.999
+NOISE_VARIANCE = 0.2
+MOST_EVIDENCE = 6.0
 
 
 def new_ridge() -> DiscountedRidge:
@@ -32,11 +34,13 @@ class Ease:
         features: Discounted sum of the features it was taught with, shape (d,).
         weights: How much easier a query of these features is than the usual one, as a linear function, shape (d,).
         ridge: Over the centred features.
+        evidence: Log-odds that the ridge foretells better than nothing, by its predictions made before each label.
     """
 
     features: FloatArray
     weights: FloatArray
     ridge: DiscountedRidge = field(default_factory=new_ridge)
+    evidence: float = 0.0
 
     @classmethod
     def of(cls, size: int) -> Ease:
@@ -53,8 +57,17 @@ class Ease:
             is_new: Whether this answer was not learned from before.
         """
         if is_new:
+            self._weigh(phi, weight, weighted_target)
             self.features = GAMMA * self.features + phi
         centre = self.features / max(float(self.features[0]), 1.0)
         self.ridge.revise(phi - centre, weight, weighted_target, is_new=is_new)
-        self.weights = self.ridge.mean.copy()
-        self.weights[0] -= float(self.ridge.mean.dot(centre))
+        linear = self.ridge.mean.copy()
+        linear[0] -= float(linear.dot(centre))
+        self.weights = sigmoid(self.evidence) * linear
+
+    def _weigh(self, phi: FloatArray, weight: float, weighted_target: float) -> None:
+        """Bayesian model averaging with an ease that is nought everywhere, at even prior odds."""
+        centre = self.features / max(float(self.features[0]), 1.0)
+        foretold = float(self.ridge.mean.dot(phi - centre)) if len(self.ridge.mean) else 0.0
+        gained = (2.0 * weighted_target - weight * foretold) * foretold / (2.0 * NOISE_VARIANCE)
+        self.evidence = min(max(GAMMA * self.evidence + gained, -MOST_EVIDENCE), MOST_EVIDENCE)

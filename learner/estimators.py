@@ -17,6 +17,7 @@ from river import base
 from learner.types import FloatArray
 
 ROUNDS, TOLERANCE, LONGEST_LEAP, BOUND = 8, 1e-4, 3.0, 40.0
+MOST_TAKEN = 0.99
 
 
 class Columns:
@@ -85,7 +86,10 @@ class DiscountedRidge(base.Regressor):
         """
         self.resize(len(phi))
         direction = self.covariance.dot(phi)
-        spread = 1.0 + weight * float(phi.dot(direction))
+        width = float(phi.dot(direction))
+        # What was forgotten since cannot be taken back: no more than nearly all that is known along φ.
+        weight = max(weight, -MOST_TAKEN / width) if width > 0.0 else weight
+        spread = 1.0 + weight * width
         self.mean += direction * ((weighted_target - weight * float(phi.dot(self.mean))) / spread)
         # A new matrix, since readers may hold the old one.
         covariance = square(direction)
@@ -283,3 +287,10 @@ def logit(p: float) -> float:
     """Log-odds of a probability, clipped to [0.001, 0.999]."""
     p = min(max(p, 1e-3), 1.0 - 1e-3)
     return math.log(p / (1.0 - p))
+
+
+def odds(p: FloatArray) -> FloatArray:
+    """Odds of probabilities, clipped to [0.001, 0.999]."""
+    clipped = np.minimum(np.maximum(p, 1e-3), 1.0 - 1e-3)
+    ratio: FloatArray = clipped / (1.0 - clipped)
+    return ratio

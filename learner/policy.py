@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from learner.answered import Answered, judged
 from learner.arrivals import Arrival
-from learner.budget import LAMBDA_MIN
 from learner.cascade import LEAST_COMPARABLE, Answers, Prospects, first_values, next_values
 from learner.control import Chance, chances, with_control
 from learner.cost import CostView
@@ -99,6 +98,7 @@ class View:
     statedness: FloatArray
     lambda_: float
     lambdas: Mapping[str, float]
+    left_over: frozenset[str | None]
     upsides: FloatArray
     allowance_usd: float
     room_usd: float
@@ -155,22 +155,24 @@ class View:
         moved = self.quality.means + self.parameters.sharpness * (quality - self.quality.means)
         return np.minimum(np.maximum(moved, 0.02), 0.98)
 
-    def _hoped(self, quality: FloatArray) -> FloatArray:
-        """Return what may be hoped of every arm, for where λ has come to its end and money is left over, shape (m,).
+    def _planned(self, quality: FloatArray, limits: Limits) -> FloatArray:
+        """Return what to plan a request by, shape (m,): what is believed of every arm, or may be hoped of it.
 
-        What no plan uses is not learned of, and exploration is a share of a spend that stays small: so an arm which had
-        an unlucky start would stay out for good, and the budget unspent.
+        Hope rules where a budget is left over. What no plan uses is not learned of, and exploration is a share of a
+        spend that stays small: so an arm which had an unlucky start would stay out for good, and the budget unspent.
         """
+        account = limits.account if limits.account in self.lambdas else None
+        if account not in self.left_over or not limits.explore or self.freeze is not None:
+            return quality
         return np.minimum(quality + self.quality.doubts, MOST_QUALITY)
 
     def prospects(self, context: Context, limits: Limits, quality: FloatArray) -> Prospects:
         """Collect what is believed of every arm on one query, for the cascade; `quality` as predicted, shape (m,)."""
-        price = self.price(limits)
         return Prospects(
-            quality=self._hoped(quality) if 0.0 < price <= LAMBDA_MIN else quality,
+            quality=quality,
             deviation=self.deviations,
             cost_usd=self.cost.predict(context),
-            lambda_=price,
+            lambda_=self.price(limits),
             comparable=self._comparable(context),
             joint=self.joint,
             depth=self._depth(limits),
@@ -196,7 +198,7 @@ class View:
         allowed = eligible(self.arms, limits)
         found = self.quality.predict(context)
         belief = Belief(self._sharpened(found.mean), found.variance, found.is_contextual)
-        prospects = self.prospects(context, limits, belief.mean)
+        prospects = self.prospects(context, limits, self._planned(belief.mean, limits))
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         index = np.array(kept)
         values, costs_usd = first_values(prospects, index), prospects.cost_usd.take(index)
@@ -336,7 +338,7 @@ class View:
         rest = self._rest(answered, context, limits, calls)
         if not rest:
             return stop
-        prospects = self.prospects(context, limits, quality)
+        prospects = self.prospects(context, limits, self._planned(quality, limits))
         stay, values = next_values(prospects, answered.answers, right, rest)
         gain = float(values.max() - stay)
         return Ask(self.arms[rest[int(values.argmax())]].id, gain) if gain > prospects.margin else stop
@@ -385,7 +387,7 @@ class View:
             return None
         quality = self._sharpened(self.quality.mean(context))
         answered = self.answered(context, calls, scores, quality)
-        prospects = self.prospects(context, limits, quality)
+        prospects = self.prospects(context, limits, self._planned(quality, limits))
         rest = self._rest(answered, context, limits, calls)
         bad, now, good = (prospect(answered.told(odds), prospects, rest) for odds in (-CERTAIN, 0.0, CERTAIN))
         return most_wanted(

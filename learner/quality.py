@@ -20,7 +20,7 @@ import numpy as np
 
 from learner.ease import Ease
 from learner.errors import InvalidObservation
-from learner.estimators import DiscountedRidge, sigmoid
+from learner.estimators import DiscountedRidge, odds, sigmoid
 from learner.pool import Arm
 from learner.types import Context, FloatArray
 
@@ -48,7 +48,7 @@ class Label:
     Args:
         weight: Observations, ≥ 0.
         value: Probability that the answer is good; corrected for how hard the query was, it may leave [0, 1].
-        is_level: Whether other answers to the same query have told how hard it was, and the value is corrected for it.
+        is_level: Whether the value is corrected for how hard the query was, as agreement, or other outcomes, tell.
         ease: How much easier than usual the query was believed to be when the label was counted.
     """
 
@@ -288,12 +288,20 @@ class Quality:
             total *= GAMMA
         weight, gained = label.weight - before.weight, label.above(expected) - before.above(expected)
         self.ridges[index].revise(vector, weight, gained, is_new=is_new)
-        if not (label.is_level or before.is_level):
-            self.ease.observe(vector, weight, gained + weight * ease, is_new=is_new)
+        self._learn_ease(vector, label, before, expected)
         seen += weight * shares
         had += (label.above(0.0) - before.above(0.0)) * shares
         self._touch(index)
         return label
+
+    def _learn_ease(self, vector: FloatArray, label: Label, before: Label, expected: float) -> None:
+        """Learn from a lone answer how easy its query was, or take that back where others have told by now."""
+        now, then = (UNLABELLED if one.is_level else one for one in (label, before))
+        if now.weight == then.weight == 0.0:
+            return
+        weight, ease = now.weight - then.weight, label.ease
+        gained = now.above(expected) - then.above(expected) + weight * ease
+        self.ease.observe(vector, weight, gained, is_new=then.weight == 0.0)
 
     def _weigh_gate(self, index: int, context: Context, label: Label, expected: float) -> None:
         """Bayesian model averaging of the two predictions made before this label (prior odds: the gate's)."""
@@ -387,9 +395,9 @@ class Quality:
         means, slack, shares = total / counts, seen + SHIFT_PRIOR_COUNT, seen / max(observed, 1.0)
         for _ in range(LEVELLINGS):
             # How much better arms do in each category than their means say, 0 on average.
-            ease = (had - means.dot(count)) / slack
-            ease -= shares.dot(ease)
-            means = (total - count.dot(ease)) / counts
+            above = (had - means.dot(count)) / slack
+            above -= shares.dot(above)
+            means = (total - count.dot(above)) / counts
         # Labels may leave [0, 1]; what is believed may not.
         return np.minimum(np.maximum(means, 0.01), 0.99), counts
 
@@ -427,13 +435,6 @@ class Quality:
 def prior_count(arm: Arm) -> float:
     """Return how many observations an arm's prior counts for."""
     return ARM_PRIOR_COUNT if arm.prior_quality is None else STATED_PRIOR_COUNT
-
-
-def odds(p: FloatArray) -> FloatArray:
-    """Odds of probabilities, clipped to [0.001, 0.999]."""
-    clipped = np.minimum(np.maximum(p, 1e-3), 1.0 - 1e-3)
-    ratio: FloatArray = clipped / (1.0 - clipped)
-    return ratio
 
 
 def interval(mean: float, count: float, z: float = 1.96) -> tuple[float, float]:

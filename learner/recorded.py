@@ -52,4 +52,4 @@ def read(
     for arm, call, worth in zip(arms, event.calls, event.qualities, strict=True):
         cost.observe(arm, event.context, call)
         note(stated, event.context, is_so=call.states_answer)
-        quality.observe(arm, event.context, Label(1.0, worth))
+        quality.observe(arm, event.context, Label(1.0, worth, is_level=len(arms) > 1))

@@ -26,6 +26,7 @@ from learner.budget import Controller
 from learner.calibration import Calibration
 from learner.channel import Channel
 from learner.cost import Cost
+from learner.ease import Ease
 from learner.errors import SnapshotIncompatible
 from learner.estimators import BayesianLogistic, Columns, DiscountedRidge
 from learner.exploration import Ledger
@@ -112,7 +113,8 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     for i, ridge in enumerate(state.quality.ridges):
         arrays |= _ridge_arrays(ridge, f"ridge{i}")
     ease = state.quality.ease
-    arrays |= {"ease.features": ease.features, "ease.weights": ease.weights, **_ridge_arrays(ease.ridge, "ease")}
+    arrays |= {"ease.features": ease.features, "ease.weights": ease.weights, "ease.evidence": np.array(ease.evidence)}
+    arrays |= _ridge_arrays(ease.ridge, "ease")
     arrays |= _learned(state.stacker.logistic, "stacker")
     arrays["joint.loglik"], arrays["twins"] = state.joint.loglik, np.array([state.twins.evidence, state.twins.agreed])
     arrays |= _trust_arrays(state.trust)
@@ -275,8 +277,9 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
     for i in range(len(arms)):
         quality.ridges.append(DiscountedRidge(prior_precision=RIDGE_PRECISION, gamma=GAMMA))
         _fill_ridge(quality.ridges[i], arrays, f"ridge{i}")
-    quality.ease.features, quality.ease.weights = arrays["ease.features"], arrays["ease.weights"]
-    _fill_ridge(quality.ease.ridge, arrays, "ease")
+    known = arrays["ease.features"], arrays["ease.weights"]
+    ease = quality.ease = Ease(*known, evidence=float(arrays["ease.evidence"]))
+    _fill_ridge(ease.ridge, arrays, "ease")
     if arms:
         quality.set_priors()
     return quality

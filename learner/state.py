@@ -433,6 +433,7 @@ class LearnerState:
             statedness=share(self.stated),
             lambda_=everybody.lambda_,
             lambdas=self.accounts.lambdas,
+            left_over=self.accounts.left_over,
             upsides=self.upsides,
             allowance_usd=self.ledger.allowance_usd,
             room_usd=self.ledger.room_usd,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.channel import FLIP, Channel, Rates
+from learner.channel import FLIP, FLIP_CATEGORY_COUNT, FLIP_PRIOR_COUNT, Channel, Rates
 from learner.estimators import logit, sigmoid
 from tests.learner.conftest import context
 
@@ -68,6 +68,13 @@ def test_a_query_between_two_categories_has_rates_between_theirs() -> None:
             channel.press(place, 1.0, is_up=is_up, belief=0.95)
     between = channel.rates(replace(context(), categories=np.array([0.5, 0.5])))
     assert channel.rates(calm).flip_down < between.flip_down < channel.rates(unhappy).flip_down
+    # What its categories have seen is counted by the query's share of each: not the mean of their rates.
+    kept = FLIP * FLIP_PRIOR_COUNT
+    _, up, down = (channel.counts[:, 0] @ np.array([0.5, 0.5])).tolist()
+    everywhere = channel.counts[:, 0].sum(axis=1)
+    usual = (everywhere[2] + kept) / (everywhere[1] + everywhere[2] + FLIP_PRIOR_COUNT)
+    expected = (down + FLIP_CATEGORY_COUNT * usual) / (up + down + FLIP_CATEGORY_COUNT)
+    assert between.flip_down == pytest.approx(expected)
     assert channel.table().T[0].tolist() == list(astuple(channel.rates(calm)))
 
 

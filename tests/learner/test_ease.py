@@ -43,7 +43,8 @@ def test_a_correction_leaves_what_the_corrected_label_alone_would_have_taught() 
         corrected.observe(vector, 0.5, -0.3, is_new=True)
         corrected.observe(vector, 0.5, 0.3 + 1.0 * 0.4, is_new=False)
         direct.observe(vector, 1.0, 0.4, is_new=True)
-    assert corrected.weights == pytest.approx(direct.weights, abs=1e-9)
+    # How far it is believed goes by what was foretold before the first label, which no correction changes.
+    assert corrected.ridge.mean == pytest.approx(direct.ridge.mean, abs=1e-9)
 
 
 def test_an_arm_that_was_tried_on_hard_queries_only_is_not_taken_for_a_bad_one() -> None:
@@ -58,6 +59,36 @@ def test_an_arm_that_was_tried_on_hard_queries_only_is_not_taken_for_a_bad_one()
     often, seldom = quality.means()[0].tolist()
     assert seldom == pytest.approx(often, abs=0.08)
     assert np.mean([is_good for index, is_good in rated if index == 1]) < often - 0.1
+
+
+def test_features_that_tell_nothing_are_hardly_believed() -> None:
+    rng, ease = np.random.default_rng(8), Ease.of(SIZE)
+    for _ in range(400):
+        ease.observe(query(rng), 1.0, float(rng.normal(scale=0.45)), is_new=True)
+    assert np.std([ease.weights @ query(rng) for _ in range(400)]) < 0.25 * np.linalg.norm(ease.ridge.mean)
+
+
+def test_what_a_lone_answer_taught_is_taken_back_when_others_tell() -> None:
+    quality, rng = pool(), np.random.default_rng(9)
+    for _ in range(50):
+        context = Context("v", query(rng), np.ones(1), 1.0, 80)
+        quality.observe(0, context, Label(1.0, float(context.vector[1] > 0.0)))
+    before = quality.ease.ridge.mean.copy()
+    context = Context("v", query(rng), np.ones(1), 1.0, 80)
+    counted = quality.observe(0, context, Label(1.0, 1.0))
+    assert np.abs(quality.ease.ridge.mean - before).max() > 1e-3
+    quality.observe(0, context, Label(0.5, 0.7, is_level=True), before=counted)
+    assert quality.ease.ridge.mean == pytest.approx(before, abs=1e-9)
+
+
+def test_one_arm_is_believed_as_all_of_them_are() -> None:
+    quality, rng = pool(), np.random.default_rng(10)
+    for _ in range(200):
+        vector = query(rng)
+        quality.observe(0, Context("v", vector, np.ones(1), 1.0, 80), Label(1.0, float(vector[1] > 0.0)))
+    here = Context("v", query(rng), np.ones(1), 1.0, 80)
+    assert abs(float(quality.view().ease @ here.vector)) > 0.01
+    assert list(quality.believed(here, [0, 1]).values()) == pytest.approx(quality.view().mean(here).tolist())
 
 
 def test_labels_that_other_answers_levelled_teach_no_ease() -> None:

@@ -249,3 +249,12 @@ def test_forgetting_keeps_the_covariance_symmetric() -> None:
     for _ in range(2_000):
         ridge.update(rng.normal(size=8), rng.random())
     assert np.array_equal(ridge.covariance, ridge.covariance.T)
+
+
+def test_no_more_is_taken_back_than_is_known() -> None:
+    ridge, phi = DiscountedRidge(prior_precision=1.0, gamma=0.9, every=1), np.array([1.0, 10.0])
+    ridge.update(phi, 1.0, weight=2.0)
+    for seed in range(60):
+        ridge.update(np.array([1.0, np.random.default_rng(seed).normal()]), 0.0)
+    ridge.revise(phi, -2.0, -2.0)
+    assert np.linalg.eigvalsh(ridge.covariance).min() > 0.0

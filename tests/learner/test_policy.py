@@ -13,7 +13,7 @@ from learner.exploration import CAUTION, NEAR, Ledger
 from learner.policy import Ask, Stop, View, stage_of
 from learner.quality import Belief, QualityView
 from learner.state import LearnerState
-from learner.types import Call, Limits, Parameters
+from learner.types import Call, Freeze, Limits, Parameters
 from tests.learner.conftest import ARMS, TEXTS, arm, called, context, state, traffic
 
 texts = st.sampled_from(TEXTS)
@@ -125,17 +125,30 @@ def test_no_single_draw_costs_more_than_there_is_room_for(seed: int, room: float
     assert decision.propensity == decision.probabilities[decision.arm] > 0.0
 
 
-@pytest.mark.parametrize(("lambda_", "preferred"), [(0.0, "small"), (LAMBDA_MIN, "large"), (2.0 * LAMBDA_MIN, "small")])
-def test_where_a_budget_is_left_over_the_arm_that_may_be_the_best_is_asked(lambda_: float, preferred: str) -> None:
-    view = replace(nearly(VIEW, "small", 0.05), lambda_=lambda_)
+def preferred(view: View, **limits: object) -> str:
+    decision = view.decide(context(), Limits(**limits), rng())  # type: ignore[arg-type]  # any limit
+    # What is hoped decides; what is stated is what is believed.
+    assert decision.qualities["large"] == pytest.approx(0.85)
+    return max(decision.probabilities, key=lambda arm: decision.probabilities[arm])
+
+
+def test_where_a_budget_is_left_over_the_arm_that_may_be_the_best_is_asked() -> None:
+    view = replace(nearly(VIEW, "small", 0.05), lambda_=LAMBDA_MIN, lambdas={"own": LAMBDA_MIN})
     assert isinstance(view.quality, QualityView)
     counts = np.full(len(VIEW.arms), 400.0)
     counts[view.index("large")] = 4.0
     view = replace(view, quality=replace(view.quality, counts=counts))
-    decision = view.decide(context(), Limits(explore=False), rng())
-    assert max(decision.probabilities, key=lambda arm: decision.probabilities[arm]) == preferred
-    # What is hoped decides; what is stated is what is believed.
-    assert decision.qualities["large"] == pytest.approx(0.85)
+    left = replace(view, left_over=frozenset({None}))
+    assert preferred(view) == preferred(left, account="own") == preferred(left, explore=False) == "small"
+    assert preferred(replace(left, freeze=Freeze(0.0, ""))) == "small"
+    assert preferred(left) == preferred(left, account="without its own") == "large"
+    assert preferred(replace(view, left_over=frozenset({"own"})), account="own") == "large"
+
+
+def test_what_is_hoped_does_not_move_what_is_foretold_of_spend() -> None:
+    left = replace(VIEW, left_over=frozenset({None}))
+    quality = VIEW.quality.mean(context())
+    assert (left.prospects(context(), Limits(), quality).quality == quality).all()
 
 
 def test_a_draw_says_what_quality_it_is_believed_to_give_up() -> None:

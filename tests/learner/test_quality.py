@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.errors import InvalidObservation
-from learner.estimators import logit, sigmoid
+from learner.estimators import logit, odds, sigmoid
 from learner.pool import Arm
 from learner.quality import (
     ARM_PRIOR_COUNT,
@@ -18,7 +18,6 @@ from learner.quality import (
     Label,
     Quality,
     interval,
-    odds,
 )
 from learner.types import Context
 from tests.learner.conftest import arm
@@ -120,7 +119,7 @@ def test_an_unseen_category_inherits_how_hard_the_pool_finds_it() -> None:
 def test_two_observations_corrected_equal_the_corrected_ones_alone() -> None:
     corrected, direct = fresh(), fresh()
     for i in range(20):
-        wrong, right = Label(0.5, 0.2), Label(0.5 + i / 20, 0.9)
+        wrong, right = Label(0.5, 0.2, is_level=True), Label(0.5 + i / 20, 0.9, is_level=True)
         counted = corrected.observe(0, pure(i % 3, seed=i), wrong)
         corrected.observe(0, pure(i % 3, seed=i), right, before=counted)
         direct.observe(0, pure(i % 3, seed=i), right)

@@ -46,4 +46,5 @@ def test_mixed_labels_lie_between_and_reach_the_rated_ones_at_a_whole_share() ->
     assert [half[arm].weight for arm in (0, 1)] == [0.75, 0.25]
     assert [half[arm].value for arm in (0, 1)] == pytest.approx([(0.25 * 0.4 + 0.5 * 1.0) / 0.75, 0.6])
     assert mixed({}, rated, 0.25) == {0: Label(0.25, 1.0)}
+    assert mixed({0: Label(0.5, 0.3, is_level=True)}, rated, 0.25)[0].is_level
     assert mixed({0: plain[0]}, rated, 1.0) == rated

@@ -332,3 +332,13 @@ def test_it_knows_how_often_replies_state_their_answer() -> None:
         folded(served(*mute, name=f"q{i}"), into=silent)
     assert stated.view().statedness @ context().categories > 0.85
     assert silent.view().statedness @ context().categories < 0.15
+
+
+def test_outcomes_of_several_arms_on_one_query_say_how_hard_it_was_and_teach_no_ease() -> None:
+    learner = state()
+    for i in range(40):
+        calls = (called("small", 0, None), called("large", 1, None))
+        learner.apply(Recorded(context(TEXTS[i % len(TEXTS)]), calls, (float(i % 2), 1.0)), NOON_S + i)
+    assert (learner.quality.ease.weights == 0.0).all()
+    learner.apply(Recorded(context(), (called("small", 0, None),), (0.0,)), NOON_S + 50)
+    assert learner.quality.ease.ridge.mean.any() or learner.quality.ease.features[0] == 1.0
