@@ -299,7 +299,8 @@ class LearnerState:
         lesson = self.lessons.of(served.inference_id)
         answered = self._answered(served, lesson)
         rates = self.trust.channel.rates(served.context)
-        weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), at_s)
+        ease = float(self.quality.ease.weights.dot(served.context.vector))
+        weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), ease, at_s)
         if isinstance(event, Demonstrated) and weight != 0.0:
             self.references.demonstrate(event, components_of(served.context))
         if weight is not None and lesson.hear(event, weight):

@@ -145,6 +145,7 @@ class Trust:
         answered: Answered,
         rates: Rates,
         quality: tuple[FloatArray, FloatArray],
+        ease: float,
         at_s: float,
     ) -> float | None:
         """Return what a rating or demonstration counts for, in [0, 1], and learn from it how they come about.
@@ -155,6 +156,7 @@ class Trust:
             answered: The answers.
             rates: How thumbs come about on such queries.
             quality: Each arm's quality, and the observations behind it incl. the prior, shape (m,) each.
+            ease: How much easier the query is believed to be than the usual one: so much of a label is not the arm's.
             at_s: When it came, in unix seconds.
 
         Returns:
@@ -164,12 +166,12 @@ class Trust:
         if known is not None or (at is None and not (answered.arms and is_merge(event.served))):
             return known
         heard, (means, counts) = Heard.of(event, answered, rates, at), quality
-        weight = self._allowed(heard, means, counts, at_s) * self._supported(heard, means)
+        weight = self._allowed(heard, means, counts, ease, at_s) * self._supported(heard, means)
         if weight > 0.0 and heard.own is not None:
             self._learn(heard.own, heard, weight, lesson)
         return weight
 
-    def _allowed(self, heard: Heard, means: FloatArray, counts: FloatArray, at_s: float) -> float:
+    def _allowed(self, heard: Heard, means: FloatArray, counts: FloatArray, ease: float, at_s: float) -> float:
         """Return what its user and its key may still count for; too little to be learned is nothing."""
         said, arm = self._raters(heard.event), heard.arm
         weight = 1.0
@@ -190,7 +192,7 @@ class Trust:
         for raters, name in said:
             values = means[list(heard.arms)]
             if heard.after is not None:
-                values = np.where(np.array(heard.arms) == arm, heard.after, values)
+                values = np.where(np.array(heard.arms) == arm, heard.after - ease, values)
             raters.count(name, heard.arms, weight * heard.share, values, self.ages)
         return weight
 

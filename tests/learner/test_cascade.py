@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learner.cascade import Answers, Prospects, expected_best, first_values, next_values, upsides
+from learner.cascade import LEAST_COMPARABLE, Answers, Prospects, expected_best, first_values, next_values, upsides
 from learner.joint import NOTHING_ASKED, JointView
 from learner.lookahead import plan
 from learner.types import FloatArray
@@ -91,6 +91,17 @@ def test_an_answer_that_would_be_given_up_unseen_is_asked_to_be_served(quality: 
             assert value == pytest.approx(alone[i])
     # The best start is the same as if every start could go on.
     assert values.max() == pytest.approx(first_values(replace(prospects, margin=-1.0), [0, 1, 2]).max(), abs=2e-3)
+
+
+@given(qualities)
+def test_where_answers_can_be_compared_going_on_is_worth_what_it_brings(quality: FloatArray) -> None:
+    prospects = replace(POOL, quality=quality, deviation=np.zeros(3), comparable=LEAST_COMPARABLE)
+    price, together = 100.0 * POOL.cost_usd, first_values(replace(prospects, comparable=1.0), [0, 1, 2])
+    alone = quality - price
+    others = np.array([np.delete(alone, i).max() for i in range(3)])
+    apart = np.maximum(quality, others) - price
+    mixed = LEAST_COMPARABLE * together + (1.0 - LEAST_COMPARABLE) * apart
+    assert first_values(prospects, [0, 1, 2]) == pytest.approx(mixed)
 
 
 def test_only_arms_that_a_plan_would_use_are_worth_learning_of() -> None:

@@ -226,6 +226,8 @@ def test_thumbs_up_and_down_of_honest_users_count_alike() -> None:
     up, down = ([weight for reward, weight in said if reward == way] for way in (1.0, 0.0))
     assert min(np.mean(up), np.mean(down)) > 0.8
     assert np.mean(up) == pytest.approx(float(np.mean(down)), abs=0.03)
+    # The only key is not doubted for chance mistakes of its users: without that it would be 0.86.
+    assert np.mean([weight for _, weight in said]) > 0.88
 
 
 def test_the_only_key_may_not_invent_users_against_what_answers_say() -> None:
