@@ -347,20 +347,26 @@ async def test_exploration_never_overdraws_a_keys_budget_further_than_its_reques
     assert explored == {"rich": {"0", "1"}, "poor": {"0", None}}
 
 
+@pytest.mark.parametrize("explored", ["request", "background"])
 async def test_the_key_pays_for_the_extra_of_live_answers_and_the_operator_for_the_background(
-    open_house: Callable[..., Any], sea: Upstream
+    open_house: Callable[..., Any], sea: Upstream, explored: str
 ) -> None:
     house = await open_house(pool(max_usd_per_day=5.0), admin_key=KEY)
-    await warmed(house)
+    question, n = FREE, 40
+    if explored == "background":
+        # Where answers can be compared comparisons are bought, and trials where they cannot.
+        sea.answers = dict.fromkeys(PRICES, lambda _: "The answer is 7.")
+        question, n = "What is {} plus 7, as a number?", 160
+    else:
+        await warmed(house)
     key = await house.key()
-    for at in range(40):
-        body = {"messages": [{"role": "user", "content": FREE.format(at)}]}
+    for at in range(n):
+        body = {"messages": [{"role": "user", "content": question.format(at)}]}
         await house.client.post("/v1/chat/completions", json=body, headers=bearer(key["key"]))
     await house.quiet()
     calls = house.select("SELECT account, cost_usd, explored_share FROM calls WHERE key_id = ?", key["id"])
     assert not house.select("SELECT 1 FROM calls WHERE key_id IS NULL AND explored_share IS NOT NULL")
-    assert any(call["explored_share"] for call in calls if call["account"] == "request")
-    assert any(call["explored_share"] for call in calls if call["account"] == "background")
+    assert any(call["explored_share"] for call in calls if call["account"] == explored)
     (row,) = (row for row in (await house.get("/v1/admin/keys"))["data"] if row["id"] == key["id"])
     assert row["spent_usd"] == pytest.approx(sum(c["cost_usd"] for c in calls if c["account"] == "request"))
     (told,) = (await house.get("/v1/admin/spend"))["exploration"]["by_key"]
