@@ -1,9 +1,9 @@
 """How much easier a query is than the usual one, for every arm alike, by its features.
 
-Arms are tried where others are weak, so what is rated of them are hard queries. A rating of a lone answer is measured
-net of how easy its query was: then neither luck nor the choice of queries is taken for the merit of an arm (the shared
-part of the hybrid model of Li et al., WWW 2010, section 3.2). Where answers can be compared, the others tell how hard
-the very query was.
+Arms are tried where others are weak, so what is rated of them are hard queries. Labels are therefore counted net of how
+easy their query was: the choice of queries is not taken for the merit of an arm (the shared part of the hybrid model of
+Li et al., WWW 2010, section 3.2). Ratings of lone answers teach it; where answers can be compared, the others tell how
+hard the very query was.
 """
 
 from __future__ import annotations
