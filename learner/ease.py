@@ -59,15 +59,18 @@ class Ease:
         if is_new:
             self._weigh(phi, weight, weighted_target)
             self.features = GAMMA * self.features + phi
-        centre = self.features / max(float(self.features[0]), 1.0)
+        centre = self._centre()
         self.ridge.revise(phi - centre, weight, weighted_target, is_new=is_new)
         linear = self.ridge.mean.copy()
         linear[0] -= float(linear.dot(centre))
         self.weights = sigmoid(self.evidence) * linear
 
+    def _centre(self) -> FloatArray:
+        """Return the mean features of what it was taught with, shape (d,)."""
+        return self.features / max(float(self.features[0]), 1.0)
+
     def _weigh(self, phi: FloatArray, weight: float, weighted_target: float) -> None:
         """Bayesian model averaging with an ease that is nought everywhere, at even prior odds."""
-        centre = self.features / max(float(self.features[0]), 1.0)
-        foretold = float(self.ridge.mean.dot(phi - centre)) if len(self.ridge.mean) else 0.0
+        foretold = float(self.ridge.mean.dot(phi - self._centre())) if len(self.ridge.mean) else 0.0
         gained = (2.0 * weighted_target - weight * foretold) * foretold / (2.0 * NOISE_VARIANCE)
         self.evidence = min(max(GAMMA * self.evidence + gained, -MOST_EVIDENCE), MOST_EVIDENCE)
