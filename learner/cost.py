@@ -112,7 +112,7 @@ class Cost:
         """Learn the tokens and the latency of one call that was answered."""
         self._view = None
         known = self.lately.fitted or self.measure()
-        self.lately.news += 1.0 / float(known.calls[index])
+        self.lately.learned(index, 1.0 / float(known.calls[index]))
         sums, shares = self.sums[index], context.categories
         sums *= GAMMA
         calls, tokens = sums[0, : len(shares)], sums[1, : len(shares)]

@@ -294,7 +294,7 @@ class Quality:
         """Note that something else is known of an arm than was fitted and published."""
         self._changed.add(index)
         self._is_stale = True
-        self.lately.news += news
+        self.lately.learned(index, news)
 
     def shrink(self, index: int, kept: float) -> None:
         """Forget all but a share of what is known of an arm, as after a drift alarm."""

@@ -290,12 +290,13 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
 
 def _lately_arrays(lately: Lately[Any], name: str) -> dict[str, FloatArray]:
     parts = {} if lately.fitted is None else lately.fitted._asdict()
-    return {f"{name}.{part}": values for part, values in parts.items()} | {f"{name}.news": np.array(lately.news)}
+    news = np.array(list(lately.news.items())).reshape(-1, 2)
+    return {f"{name}.{part}": values for part, values in parts.items()} | {f"{name}.news": news}
 
 
 def _lately(kind: type[Fitted], arrays: dict[str, FloatArray], name: str) -> Lately[Fitted]:
     parts = {part: values for part, values in arrays.items() if part.startswith(f"{name}.")}
-    news = float(parts.pop(f"{name}.news"))
+    news = {int(arm): share for arm, share in parts.pop(f"{name}.news").tolist()}
     return Lately(kind(*parts.values()) if parts else None, news)
 
 

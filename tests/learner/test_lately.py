@@ -13,19 +13,20 @@ from tests.learner.conftest import state, traffic
 def test_a_fit_is_kept_until_there_is_news_enough() -> None:
     fits, lately = count(), Lately[int]()
     assert lately.told(lambda: next(fits)) == 0
-    lately.news += MOST_NEWS
+    lately.learned(0, MOST_NEWS)
+    lately.learned(1, MOST_NEWS)
     assert lately.told(lambda: next(fits)) == 0
-    lately.news += 1e-6
+    lately.learned(1, 1e-6)
     assert lately.told(lambda: next(fits)) == 1
     assert lately.told(lambda: next(fits)) == 1
-    assert lately.news == 0.0
+    assert lately.news == {}
 
 
 def test_a_fit_that_says_nothing_any_more_is_made_anew() -> None:
-    lately = Lately(fitted=1, news=0.01)
+    lately = Lately(fitted=1, news={0: 0.01})
     lately.fitted = None
     assert lately.told(lambda: 2) == 2
-    assert lately.news == 0.0
+    assert lately.news == {}
 
 
 @pytest.mark.parametrize("seed", range(3))
