@@ -21,6 +21,8 @@ from learner.lookahead import plan
 from learner.types import FloatArray
 
 OPTIMISM = 1.5
+# What weighs less than this in a mean of two is not worked out.
+LEAST_SHARE = 0.01
 # Where answers can be compared less often than this, only ratings of what was served teach anything.
 LEAST_COMPARABLE = 0.25
 
@@ -173,7 +175,7 @@ def first_values(prospects: Prospects, kept: Sequence[int] | NDArray[np.intp]) -
     if prospects.depth < 2 or len(index) < 2:
         return alone
     together = alone
-    if prospects.comparable > 0.01:
+    if prospects.comparable > LEAST_SHARE:
         is_useful = outdone_by(quality, price) <= prospects.depth
         stands_for = standing_for(index.tolist(), alone, prospects.joint)
         if stands_for is not None:
@@ -184,6 +186,8 @@ def first_values(prospects: Prospects, kept: Sequence[int] | NDArray[np.intp]) -
         _, together[useful] = plan(NOTHING_ASKED, prospects.joint, quality[useful], price[useful], depth=depth)
         if stands_for is not None:
             together = alone + (together - alone)[stands_for]
+    if prospects.comparable > 1.0 - LEAST_SHARE:
+        return together
     others = _best_others(alone)
     bests = expected_bests(quality, prospects.deviation.take(index), others)
     apart = bests - price
@@ -228,12 +232,15 @@ def best_values(prospects: Prospects, kept: Sequence[int], qualities: FloatArray
         first: FloatArray = alone.max(axis=1)
         return first
     together = alone.copy()
-    if prospects.comparable > 0.01:
+    if prospects.comparable > LEAST_SHARE:
         is_useful = outdone_by(quality, price) <= prospects.depth
         for pattern in np.unique(is_useful, axis=0):
             at = np.ix_((is_useful == pattern).all(axis=1), pattern)
             depth = min(prospects.depth, int(pattern.sum()))
             _, together[at] = plan(NOTHING_ASKED, prospects.joint, quality[at], price[pattern], depth=depth)
+    if prospects.comparable > 1.0 - LEAST_SHARE:
+        sure: FloatArray = together.max(axis=1)
+        return sure
     believed = zip(quality, alone, strict=True)
     apart = np.array([expected_bests(q, deviation, _best_others(worth)) for q, worth in believed]) - price
     best: FloatArray = (prospects.comparable * together + (1.0 - prospects.comparable) * apart).max(axis=1)

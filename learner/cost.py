@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from learner.lately import Lately
 from learner.pool import Arm
 from learner.types import Call, Context, FloatArray
 
@@ -52,8 +53,14 @@ class CostView:
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
         """Return the expected output tokens of some arms."""
-        tokens = self.output_tokens[:, : len(context.categories)].dot(context.categories).tolist()
-        return [tokens[arm] for arm in arms]
+        return tokens_of(self.output_tokens, context, arms)
+
+
+class Foreseen(NamedTuple):
+    """Output tokens by arm and category, (m, k); calls behind the mean of each arm incl. the prior, (m,)."""
+
+    tokens: FloatArray
+    calls: FloatArray
 
 
 @dataclass(slots=True)
@@ -66,6 +73,7 @@ class Cost:
         chars: Characters asked, shape (m,).
         input_tokens: What these came to, shape (m,).
         seconds: Latency, shape (m,).
+        lately: What was foreseen lately, by which calls are measured.
     """
 
     arms: list[Arm] = field(default_factory=list)
@@ -73,6 +81,7 @@ class Cost:
     chars: FloatArray = field(default_factory=lambda: np.zeros(0))
     input_tokens: FloatArray = field(default_factory=lambda: np.zeros(0))
     seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
+    lately: Lately[Foreseen] = field(default_factory=Lately)
     _usd_per_mtok: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     _view: CostView | None = None
 
@@ -89,19 +98,21 @@ class Cost:
 
     def set_prices(self) -> None:
         """Take the prices from the arms."""
-        self._view = None
+        self._view = self.lately.fitted = None
         self._usd_per_mtok = np.array([(arm.input_usd_per_mtok, arm.output_usd_per_mtok) for arm in self.arms]).T
 
     def set_categories(self, categories: int) -> None:
         """Make room for categories that were added."""
         missing = categories - self.sums.shape[2]
         if missing > 0:
-            self._view = None
+            self._view = self.lately.fitted = None
             self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, missing)))
 
     def observe(self, index: int, context: Context, call: Call) -> None:
         """Learn the tokens and the latency of one call that was answered."""
         self._view = None
+        known = self.lately.fitted or self.measure()
+        self.lately.learned(index, 1.0 / float(known.calls[index]))
         sums, shares = self.sums[index], context.categories
         sums *= GAMMA
         calls, tokens = sums[0, : len(shares)], sums[1, : len(shares)]
@@ -113,7 +124,7 @@ class Cost:
 
     def forget(self, index: int, kept: float, category: int | None = None) -> None:
         """Forget all but a share of what is known of an arm's calls, or of those of one category."""
-        self._view = None
+        self._view = self.lately.fitted = None
         before = float(self.calls[index].sum())
         forgotten = slice(None) if category is None else category
         self.sums[index, :, forgotten] *= kept
@@ -133,21 +144,19 @@ class Cost:
         tokens: FloatArray = self.sums[:, 1]
         return tokens
 
-    def expected_output_tokens(self) -> FloatArray:
-        """Output tokens per arm and category, shape (m, k)."""
+    def foreseen(self) -> Foreseen:
+        """Return what output is foreseen by now."""
         calls, tokens = self._totals()
         means = shrunk(calls, tokens, shrunk(sum(calls.tolist()), sum(tokens.tolist()), PRIOR_OUTPUT_TOKENS))
-        return shrunk(self.calls, self.output_tokens, means[:, None])
+        return Foreseen(shrunk(self.calls, self.output_tokens, means[:, None]), calls + PRIOR_COUNT)
+
+    def measure(self) -> Foreseen:
+        """Return what output was foreseen lately, for lessons."""
+        return self.lately.told(self.foreseen)
 
     def expected_tokens(self, context: Context, arms: Sequence[int]) -> list[float]:
-        """Return the expected output tokens of some arms: those of a view, which takes longer to publish."""
-        known, (calls, tokens) = len(context.categories), self._totals().tolist()
-        pool = shrunk(sum(calls), sum(tokens), PRIOR_OUTPUT_TOKENS)
-        told = []
-        for arm in arms:
-            seen, had = self.sums[arm, 0, :known], self.sums[arm, 1, :known]
-            told.append(float(shrunk(seen, had, shrunk(calls[arm], tokens[arm], pool)).dot(context.categories)))
-        return told
+        """Return the output tokens of some arms that were foreseen lately."""
+        return tokens_of(self.measure().tokens, context, arms)
 
     def _totals(self) -> FloatArray:
         """Calls and output tokens, shape (2, m)."""
@@ -171,8 +180,15 @@ class Cost:
     def _publish(self) -> CostView:
         into, out = self._usd_per_mtok / 1e6
         ratio = (self.input_tokens + PRIOR_CHARS * PRIOR_TOKENS_PER_CHAR) / (self.chars + PRIOR_CHARS)
-        tokens = self.expected_output_tokens()
-        return CostView(into, out, tokens_per_char=ratio, output_tokens=tokens, typical_usd=self.means_usd())
+        return CostView(
+            into, out, tokens_per_char=ratio, output_tokens=self.foreseen().tokens, typical_usd=self.means_usd()
+        )
+
+
+def tokens_of(table: FloatArray, context: Context, arms: Sequence[int]) -> list[float]:
+    """Read the output tokens of some arms from a table by arm and category, shape (m, k)."""
+    tokens = table[:, : len(context.categories)].dot(context.categories).tolist()
+    return [tokens[arm] for arm in arms]
 
 
 def shrunk(calls: Number, tokens: Number, to: Number | float) -> Number:

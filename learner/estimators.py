@@ -52,7 +52,7 @@ class DiscountedRidge(base.Regressor):
         every: Observations between two steps of forgetting.
     """
 
-    def __init__(self, *, prior_precision: float = 1.0, gamma: float = 1.0, every: int = 32) -> None:
+    def __init__(self, *, prior_precision: float = 1.0, gamma: float = 1.0, every: int = 64) -> None:
         self.prior_precision = prior_precision
         self.gamma = gamma
         self.every = every

@@ -42,10 +42,10 @@ Pairs = frozenset[Pair]
 
 @lru_cache(maxsize=16)
 def right_table(spread: float) -> FloatArray:
-    """Return a_mj for the qualities of `GRID` but the last, and its step to the next, at a spread s ≥ 0, (512, 2, 5).
+    """Return a_mj as a linear function from each quality of `GRID` to the next, at a spread s ≥ 0, shape (512, 2, 5).
 
-    Each a_m satisfies Σ_j w_j a_mj = quality; the level that does so is found by bisection. Linear interpolation
-    between rows keeps the equality, and saves solving for the level on every request.
+    That is its value at 0 and its slope. Each a_m satisfies Σ_j w_j a_mj = quality; the level that does so is found by
+    bisection. Linear interpolation keeps the equality, and saves solving for the level on every request.
     """
     low, high = np.full(len(GRID), -60.0), np.full(len(GRID), 60.0)
     for _ in range(60):
@@ -53,7 +53,8 @@ def right_table(spread: float) -> FloatArray:
         is_low = at_nodes(level, spread) @ NODE_WEIGHTS < GRID
         low, high = np.where(is_low, level, low), np.where(is_low, high, level)
     right = at_nodes((low + high) / 2.0, spread)
-    return np.stack([right[:-1], np.diff(right, axis=0)], axis=1)
+    slope = np.diff(right, axis=0) * ROWS_PER_QUALITY
+    return np.stack([right[:-1] - slope * GRID[:-1, None], slope], axis=1)
 
 
 def at_nodes(level: FloatArray, spread: float) -> FloatArray:
@@ -64,10 +65,9 @@ def at_nodes(level: FloatArray, spread: float) -> FloatArray:
 
 def interpolated(table: FloatArray, quality: FloatArray) -> FloatArray:
     """Read a_mj of qualities of shape (…, m) from a table, or from several that lie side by side: (…, m, nodes)."""
-    place = (np.minimum(np.maximum(quality, LOWEST), HIGHEST - 1e-9) - LOWEST) * ROWS_PER_QUALITY
-    row = place.astype(np.intp)
-    rows = table.take(row, 0)
-    read: FloatArray = rows[..., 0, :] + (place - row)[..., None] * rows[..., 1, :]
+    within = np.minimum(np.maximum(quality, LOWEST), HIGHEST)
+    rows = table.take(((within - LOWEST) * ROWS_PER_QUALITY).astype(np.intp), 0, mode="clip")
+    read: FloatArray = rows[..., 0, :] + within[..., None] * rows[..., 1, :]
     return read
 
 

@@ -87,12 +87,11 @@ def within(belief: float) -> float:
 
 def to_labels(arms: tuple[int, ...], quality: FloatArray, partition: Partition, *, trust: float) -> dict[int, Label]:
     """Turn a posterior into labels; `trust` in (0, 1] is the share of an observation that one of them counts for."""
-    credits = zip(arms, quality.tolist(), *(credit.tolist() for credit in partition.credits()), strict=True)
-    counted = [(arm, q, residual, max(trust * weight, LEAST_WEIGHT)) for arm, q, residual, weight in credits]
-    return {
-        arm: Label(weight, min(max(q + residual / weight, -0.5), 1.5), is_level=True)
-        for arm, q, residual, weight in counted
-    }
+    labels, (residuals, weights) = {}, partition.credits()
+    for arm, q, residual, share in zip(arms, quality.tolist(), residuals.tolist(), weights.tolist(), strict=True):
+        weight = max(trust * share, LEAST_WEIGHT)
+        labels[arm] = Label(weight, min(max(q + residual / weight, -0.5), 1.5), is_level=True)
+    return labels
 
 
 def rated_labels(rated: Rated, answered: Answered, rates: Rates, *, weight: float = 1.0) -> RatedLabels | None:

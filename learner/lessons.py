@@ -90,14 +90,14 @@ class Lesson:
             # What is said of an episode moves neither the judges' weights nor the alarms.
             own = rated if said is not None and said.share is None else None
             return demonstrated_labels(answered, told, weight=self.weights[False]), own
+        if rated is not None and said is not None and said.share is None:
+            return rated.labels, rated
         plain = agreement_labels(answered)
         if said is None or rating is None:
             return plain, None
-        if rated is None:
+        if rated is None or said.share is None:
             return merged_labels(rating, answered, rates, weight=weight) or plain, None
-        if said.share is not None:
-            return mixed(plain, rated.labels, said.share), None
-        return rated.labels, rated
+        return mixed(plain, rated.labels, said.share), None
 
 
 @dataclass(slots=True)

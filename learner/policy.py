@@ -155,6 +155,11 @@ class View:
         moved = self.quality.means + self.parameters.sharpness * (quality - self.quality.means)
         return np.minimum(np.maximum(moved, 0.02), 0.98)
 
+    def _believed(self, context: Context) -> Belief:
+        """Return what is believed of every arm's answer to a query."""
+        found = self.quality.predict(context)
+        return found if self.parameters.sharpness == 1.0 else replace(found, mean=self._sharpened(found.mean))
+
     def _planned(self, quality: FloatArray, limits: Limits) -> FloatArray:
         """Return what to plan a request by, shape (m,): what is believed of every arm, or may be hoped of it.
 
@@ -196,8 +201,7 @@ class View:
         """
         self.check(context)
         allowed = eligible(self.arms, limits)
-        found = self.quality.predict(context)
-        belief = Belief(self._sharpened(found.mean), found.variance, found.is_contextual)
+        belief = self._believed(context)
         prospects = self.prospects(context, limits, self._planned(belief.mean, limits))
         kept = self._affordable(allowed, belief, prospects.cost_usd, limits)
         index = np.array(kept)
@@ -208,7 +212,7 @@ class View:
         barred = barred_arms(
             values=values, extra_usd=extra, costs_usd=costs_usd, room_usd=room_usd, most_usd=limits.explore_usd
         )
-        floors = self._floors(values, extra, belief, prospects, index, limits, barred, reserved_usd)
+        floors = self._floors(values, extra, costs_usd, belief, prospects, index, limits, barred, reserved_usd)
         mixed = mix_with_floor(values, temperature=TEMPERATURE, floors=floors)
         probabilities = confined(mixed, barred, int(values.argmax()))
         drawn = draw(probabilities, rng)
@@ -258,6 +262,7 @@ class View:
         self,
         values: FloatArray,
         extra: FloatArray,
+        costs_usd: FloatArray,
         belief: Belief,
         prospects: Prospects,
         kept: NDArray[np.intp],
@@ -268,11 +273,11 @@ class View:
         if not limits.explore or len(kept) < 2:
             return np.zeros(len(kept))
         allowance_usd = max(self.allowance_usd - reserved_usd, 0.0)
-        cost, deviations = prospects.cost_usd.take(kept), np.sqrt(belief.variance.take(kept))
+        deviations = np.sqrt(belief.variance.take(kept))
         if prospects.comparable < LEAST_COMPARABLE:
             return trial_floors(
                 qualities=belief.mean.take(kept),
-                prices=prospects.lambda_ * cost,
+                prices=prospects.lambda_ * costs_usd,
                 deviations=deviations,
                 extra_usd=extra,
                 allowance_usd=min(allowance_usd, self.request_usd),
@@ -281,7 +286,7 @@ class View:
         if barred:
             deviations[barred] = 0.0
         return floors_for(
-            extra_usd=cost - float(cost[int(values.argmax())]),
+            extra_usd=costs_usd - float(costs_usd[int(values.argmax())]),
             uncertainty=deviations,
             allowance_usd=min(allowance_usd, 0.02 * self.request_usd),
             most=0.05,

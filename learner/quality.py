@@ -21,6 +21,7 @@ import numpy as np
 from learner.ease import Ease
 from learner.errors import InvalidObservation
 from learner.estimators import DiscountedRidge, odds, sigmoid
+from learner.lately import Lately
 from learner.pool import Arm
 from learner.types import Context, FloatArray
 
@@ -94,32 +95,6 @@ class Predictor(Protocol):
     def mean(self, context: Context) -> FloatArray:
         """Return every arm's quality on a query, shape (m,)."""
         ...
-
-
-@dataclass(frozen=True)
-class Believed:
-    """What was believed of one query: stands in for a `QualityView` where a policy is replayed on that query.
-
-    Args:
-        means: Quality of each arm over all queries, shape (m,).
-        quality: Quality of each arm on this query, shape (m,).
-    """
-
-    means: FloatArray
-    quality: FloatArray
-
-    @property
-    def doubts(self) -> FloatArray:
-        """None: nothing is explored."""
-        return np.zeros(len(self.means))
-
-    def predict(self, context: Context) -> Belief:  # noqa: ARG002 - a Predictor's signature
-        """Return what was believed; its variance does not matter where nothing is explored."""
-        return Belief(self.quality, np.zeros(len(self.quality)), is_contextual=False)
-
-    def mean(self, context: Context) -> FloatArray:  # noqa: ARG002 - a Predictor's signature
-        """Return what was believed, shape (m,)."""
-        return self.quality
 
 
 @dataclass(frozen=True)
@@ -200,6 +175,7 @@ class Quality:
         ridges: What the cells leave unexplained, by arm.
         gate_evidence: Log-odds that labels have added to the gates' own, shape (2,).
         ease: How much easier queries are than the usual one, for all arms alike.
+        lately: What the cells said lately, by which labels are measured.
     """
 
     size: int
@@ -211,6 +187,7 @@ class Quality:
     _tilts: FloatArray = field(default_factory=lambda: np.zeros(0))
     _bounds: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
     _strength: FloatArray = field(default_factory=lambda: np.zeros(0))
+    lately: Lately[Fit] = field(default_factory=Lately)
     _fitted: Fit | None = None
     _is_stale: bool = False
     _view: QualityView | None = None
@@ -222,7 +199,7 @@ class Quality:
 
     def set_arm(self, index: int, arm: Arm, categories: int) -> None:
         """Add an arm at the end, or replace what is known of its prices and prior."""
-        self._view = self._fitted = None
+        self._view = self._fitted = self.lately.fitted = None
         if index < len(self.arms):
             self.arms[index] = arm
         else:
@@ -246,7 +223,7 @@ class Quality:
         missing = categories - self.sums.shape[2]
         if missing > 0:
             self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, missing)))
-            self._view = self._fitted = None
+            self._view = self._fitted = self.lately.fitted = None
 
     @property
     def count(self) -> FloatArray:
@@ -263,7 +240,7 @@ class Quality:
     def observe(self, index: int, context: Context, label: Label, before: Label = UNLABELLED) -> Label:
         """Learn one answer's label, or replace what was learned of this answer `before`.
 
-        All labels between two fits are measured against what the first one believed.
+        All labels between two measures are measured by the first one.
 
         Returns:
             The label as it was counted, to be given as `before` when it is corrected.
@@ -276,7 +253,8 @@ class Quality:
         shares, vector = context.categories, context.vector
         count, total = self.sums[0, index], self.sums[1, index]
         seen, had = count[: len(shares)], total[: len(shares)]
-        expected = float((self._fitted or self.fitted()).cells[index, : len(shares)].dot(shares))
+        known = self.lately.fitted or self.measure()
+        expected = float(known.cells[index, : len(shares)].dot(shares))
         is_new = before.weight == 0.0
         # Forgetting may have left less than there is to take back: then a correction counts no less than before.
         least = 0.0 if is_new or (seen >= before.weight * shares - 1e-12).all() else before.weight
@@ -291,12 +269,12 @@ class Quality:
         self._learn_ease(vector, label, before, expected)
         seen += weight * shares
         had += (label.above(0.0) - before.above(0.0)) * shares
-        self._touch(index)
+        self._touch(index, max(label.weight, before.weight) / float(known.counts[index]))
         return label
 
     def _learn_ease(self, vector: FloatArray, label: Label, before: Label, expected: float) -> None:
         """Learn from a lone answer how easy its query was, or take that back where others have told by now."""
-        now, then = (UNLABELLED if one.is_level else one for one in (label, before))
+        now, then = UNLABELLED if label.is_level else label, UNLABELLED if before.is_level else before
         if now.weight == then.weight == 0.0:
             return
         weight, ease = now.weight - then.weight, label.ease
@@ -312,10 +290,11 @@ class Quality:
         evidence = float(self.gate_evidence[at]) * GAMMA + label.weight * gained / (2.0 * NOISE_VARIANCE)
         self.gate_evidence[at] = min(max(evidence, -GATE_BOUND), GATE_BOUND)
 
-    def _touch(self, index: int) -> None:
+    def _touch(self, index: int, news: float = math.inf) -> None:
         """Note that something else is known of an arm than was fitted and published."""
         self._changed.add(index)
         self._is_stale = True
+        self.lately.learned(index, news)
 
     def shrink(self, index: int, kept: float) -> None:
         """Forget all but a share of what is known of an arm, as after a drift alarm."""
@@ -356,14 +335,21 @@ class Quality:
             self._fitted, self._is_stale = self._fit(), False
         return self._fitted
 
+    def measure(self) -> Fit:
+        """Return what the cells said lately, for lessons."""
+        return self.lately.told(self.fitted)
+
     def believed(self, context: Context, arms: Iterable[int]) -> dict[int, float]:
-        """Return the quality of some arms on a query: what a view says of them, which takes longer to publish."""
-        cells, shares, gate = self.fitted().cells, context.categories, self.gates()[context.familiarity < FAMILIAR]
+        """Return the quality of some arms on a query, by what the cells said lately."""
+        cells, shares, gate = self.measure().cells, context.categories, self.gates()[context.familiarity < FAMILIAR]
         ease = float(self.ease.weights.dot(context.vector))
-        levels = {arm: ease + float(cells[arm, : len(shares)].dot(shares)) for arm in arms}
-        if gate > LEAST_GATE:
-            levels = {arm: x + gate * float(self.ridges[arm].mean.dot(context.vector)) for arm, x in levels.items()}
-        return {arm: min(max(quality, LEAST_QUALITY), MOST_QUALITY) for arm, quality in levels.items()}
+        believed = {}
+        for arm in arms:
+            quality = ease + float(cells[arm, : len(shares)].dot(shares))
+            if gate > LEAST_GATE:
+                quality += gate * float(self.ridges[arm].mean.dot(context.vector))
+            believed[arm] = min(max(quality, LEAST_QUALITY), MOST_QUALITY)
+        return believed
 
     def _fit(self) -> Fit:
         if not self.arms:

@@ -10,7 +10,6 @@ from learner.cascade import Answers
 from learner.cost import Cost
 from learner.errors import InvalidObservation
 from learner.joint import MAX_ANSWERS, Joint
-from learner.policy import View
 from learner.quality import Label, Quality
 from learner.shares import note
 from learner.twins import Twins, compare
@@ -18,7 +17,7 @@ from learner.types import FloatArray, Recorded
 
 
 def read(
-    event: Recorded, arms: Sequence[int], view: View, *, joint: Joint, twins: Twins, quality: Quality, cost: Cost,
+    event: Recorded, arms: Sequence[int], *, joint: Joint, twins: Twins, quality: Quality, cost: Cost,
     comparable: FloatArray, stated: FloatArray,
 ) -> None:  # fmt: skip
     """Learn from outcomes recorded elsewhere.
@@ -26,7 +25,6 @@ def read(
     Args:
         event: The outcomes.
         arms: Position of the arm of each.
-        view: What is believed.
         joint: Learns who agrees with whom.
         twins: Learns who repeats whom.
         quality: Learns the labels.
@@ -39,12 +37,13 @@ def read(
     """
     if len(event.calls) != len(event.qualities) or not all(0.0 <= q <= 1.0 for q in event.qualities):
         raise InvalidObservation(f"every recorded call needs a quality in [0, 1], got {event.qualities}")
+    believed = quality.believed(event.context, arms)
     answers = Answers.of(
         tuple(arms),
         [call.group for call in event.calls],
-        quality=view.quality.mean(event.context)[list(arms)],
+        quality=np.array([believed[arm] for arm in arms]),
         evidence=np.zeros(len(arms)),
-        joint=view.joint,
+        joint=joint.view(twins.pairs),
     )
     note(comparable, event.context, is_so=answers.is_comparable)
     if answers.is_comparable and 1 < len(arms) <= MAX_ANSWERS:

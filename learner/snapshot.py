@@ -25,7 +25,7 @@ from learner.arrivals import Arrival, Arrivals
 from learner.budget import Controller
 from learner.calibration import Calibration
 from learner.channel import Channel
-from learner.cost import Cost
+from learner.cost import Cost, Foreseen
 from learner.ease import Ease
 from learner.errors import SnapshotIncompatible
 from learner.estimators import BayesianLogistic, Columns, DiscountedRidge
@@ -34,10 +34,11 @@ from learner.features import Features
 from learner.honest import HonestQuality
 from learner.joint import Joint
 from learner.jury import Jury, Reading
+from learner.lately import Fitted, Lately
 from learner.lessons import Lesson, Lessons
 from learner.pool import Arm
 from learner.probes import Probes
-from learner.quality import GAMMA, RIDGE_PRECISION, Label, Quality
+from learner.quality import GAMMA, RIDGE_PRECISION, Fit, Label, Quality
 from learner.raters import Rater, Raters
 from learner.ratings import Rating
 from learner.recovery import Recovery, Watch
@@ -50,7 +51,7 @@ from learner.trust import Trust
 from learner.twins import Twins
 from learner.types import FloatArray, Freeze, Objective, Parameters
 
-SCHEMA = 11
+SCHEMA = 12
 QUALITY_ARRAYS = ("sums", "gate_evidence")
 COST_ARRAYS = ("sums", "chars", "input_tokens", "seconds")
 TAXONOMY_ARRAYS = ("centroids", "scale", "provisional", "recurrences")
@@ -112,6 +113,7 @@ def _arrays(state: LearnerState) -> dict[str, FloatArray]:
     arrays |= {f"state.{n}": getattr(state, n) for n in STATE_ARRAYS}
     for i, ridge in enumerate(state.quality.ridges):
         arrays |= _ridge_arrays(ridge, f"ridge{i}")
+    arrays |= _lately_arrays(state.quality.lately, "fit") | _lately_arrays(state.cost.lately, "foreseen")
     ease = state.quality.ease
     arrays |= {"ease.features": ease.features, "ease.weights": ease.weights, "ease.evidence": np.array(ease.evidence)}
     arrays |= _ridge_arrays(ease.ridge, "ease")
@@ -282,7 +284,20 @@ def _quality(arms: list[Arm], arrays: dict[str, FloatArray], size: int) -> Quali
     _fill_ridge(ease.ridge, arrays, "ease")
     if arms:
         quality.set_priors()
+    quality.lately = _lately(Fit, arrays, "fit")
     return quality
+
+
+def _lately_arrays(lately: Lately[Any], name: str) -> dict[str, FloatArray]:
+    parts = {} if lately.fitted is None else lately.fitted._asdict()
+    news = np.array(list(lately.news.items())).reshape(-1, 2)
+    return {f"{name}.{part}": values for part, values in parts.items()} | {f"{name}.news": news}
+
+
+def _lately(kind: type[Fitted], arrays: dict[str, FloatArray], name: str) -> Lately[Fitted]:
+    parts = {part: values for part, values in arrays.items() if part.startswith(f"{name}.")}
+    news = {int(arm): share for arm, share in parts.pop(f"{name}.news").tolist()}
+    return Lately(kind(*parts.values()) if parts else None, news)
 
 
 def _ridge_arrays(ridge: DiscountedRidge, name: str) -> dict[str, FloatArray]:
@@ -301,6 +316,7 @@ def _cost(arms: list[Arm], arrays: dict[str, FloatArray]) -> Cost:
         setattr(cost, name, arrays[f"cost.{name}"])
     if arms:
         cost.set_prices()
+    cost.lately = _lately(Foreseen, arrays, "foreseen")
     return cost
 
 

@@ -52,8 +52,11 @@ class StackerView:
     def evidence(self, features: Mapping[str, float], category: int) -> float:
         """Log-likelihood ratio of an answer's evidence, without bias and prior."""
         offsets, told = self.offsets.get(category, {}), 0.0
-        for name, value in (*features.items(), *presence(features).items()):
+        for name, value in features.items():
             told += (self.weight(name) + offsets.get(name, 0.0)) * value
+            if name.startswith(JUDGE):
+                heard = HEARD + name[len(JUDGE) :]
+                told += self.weight(heard) + offsets.get(heard, 0.0)
         return told
 
     def own_faults(self, features: Mapping[str, float]) -> float:

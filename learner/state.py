@@ -283,8 +283,7 @@ class LearnerState:
 
     def _greet(self, event: Served, lesson: Lesson, answers: Sequence[Call]) -> None:
         """Note what was believed of an answer when it was served: ratings will tell how far that was right."""
-        served = next((call.arm for call in answers if call.step == event.answered_step), None)
-        if served is not None:
+        for served in [call.arm for call in answers if call.step == event.answered_step]:
             self.trust.serve(event, lesson, self._positions[served])
         self.stacker.count(event.scores, answers=len(answers), category=event.context.category)
         if answers:
@@ -299,8 +298,7 @@ class LearnerState:
         lesson = self.lessons.of(served.inference_id)
         answered = self._answered(served, lesson)
         rates = self.trust.channel.rates(served.context)
-        ease = float(self.quality.ease.weights.dot(served.context.vector))
-        weight = self.trust.weight(event, lesson, answered, rates, self.quality.means(), ease, at_s)
+        weight = self.trust.weight(event, lesson, answered, rates, self.quality, at_s)
         if isinstance(event, Demonstrated) and weight != 0.0:
             self.references.demonstrate(event, components_of(served.context))
         if weight is not None and lesson.hear(event, weight):
@@ -339,7 +337,7 @@ class LearnerState:
         self._check(event.calls)
         arms = [self._positions[call.arm] for call in event.calls]
         read(
-            event, arms, self.view(), joint=self.joint, twins=self.twins, quality=self.quality, cost=self.cost,
+            event, arms, joint=self.joint, twins=self.twins, quality=self.quality, cost=self.cost,
             comparable=self.comparable, stated=self.stated,
         )  # fmt: skip
         self.observations += len(arms)

@@ -20,7 +20,7 @@ from learner.labels import believed
 from learner.lessons import Lesson
 from learner.merge import is_merge
 from learner.probes import Probes
-from learner.quality import GAMMA
+from learner.quality import GAMMA, Quality
 from learner.raters import LEAST_WEIGHT, Raters, likelihood_of, rater_id
 from learner.ratings import DEMONSTRATION
 from learner.types import Demonstrated, FloatArray, Rated, Served
@@ -144,8 +144,7 @@ class Trust:
         lesson: Lesson,
         answered: Answered,
         rates: Rates,
-        quality: tuple[FloatArray, FloatArray],
-        ease: float,
+        quality: Quality,
         at_s: float,
     ) -> float | None:
         """Return what a rating or demonstration counts for, in [0, 1], and learn from it how they come about.
@@ -155,8 +154,7 @@ class Trust:
             lesson: What its inference has taught so far.
             answered: The answers.
             rates: How thumbs come about on such queries.
-            quality: Each arm's quality, and the observations behind it incl. the prior, shape (m,) each.
-            ease: How much easier the query is believed to be than the usual one: so much of a label is not the arm's.
+            quality: What is known of the arms by now, read where somebody is weighed by it.
             at_s: When it came, in unix seconds.
 
         Returns:
@@ -165,16 +163,18 @@ class Trust:
         known, at = lesson.weight(event), served_at(event.served, answered)
         if known is not None or (at is None and not (answered.arms and is_merge(event.served))):
             return known
-        heard, (means, counts) = Heard.of(event, answered, rates, at), quality
-        weight = self._allowed(heard, means, counts, ease, at_s) * self._supported(heard, means)
+        heard = Heard.of(event, answered, rates, at)
+        weight = self._allowed(heard, quality, at_s) * self._supported(heard, quality)
         if weight > 0.0 and heard.own is not None:
             self._learn(heard.own, heard, weight, lesson)
         return weight
 
-    def _allowed(self, heard: Heard, means: FloatArray, counts: FloatArray, ease: float, at_s: float) -> float:
+    def _allowed(self, heard: Heard, quality: Quality, at_s: float) -> float:
         """Return what its user and its key may still count for; too little to be learned is nothing."""
         said, arm = self._raters(heard.event), heard.arm
-        weight = 1.0
+        if not said:
+            return 1.0
+        weight, (means, counts) = 1.0, quality.means()
         for raters, name in said:
             own = raters.labels(name, heard.arms, self.ages)
             # Users that all come by one key are weighed one by one; it is in doubt only where all of them press amiss.
@@ -189,6 +189,8 @@ class Trust:
             weight = min(weight, counts_for)
         if weight < LEAST_WEIGHT:
             return 0.0
+        # So much of a label is the query's, not the arm's.
+        ease = float(quality.ease.weights.dot(heard.event.served.context.vector))
         for raters, name in said:
             values = means[list(heard.arms)]
             if heard.after is not None:
@@ -204,10 +206,10 @@ class Trust:
         self.keys.has_crowd |= key is None
         return [(raters, name) for raters, name in ((self.users, user), (self.keys, key)) if name is not None]
 
-    def _supported(self, heard: Heard, means: FloatArray) -> bool:
-        if heard.after is None:
+    def _supported(self, heard: Heard, quality: Quality) -> bool:
+        if heard.after is None or self.probes.supported(heard.arm) is None:
             return True
-        allows = self.probes.allows(heard.arm, quality=float(means[heard.arm]), label=heard.after)
+        allows = self.probes.allows(heard.arm, quality=float(quality.means()[0][heard.arm]), label=heard.after)
         self.unsupported += not allows
         return allows
 

@@ -20,14 +20,40 @@ from learner.evaluation import Estimate, corrected, estimate
 from learner.lessons import Lesson
 from learner.policy import Ask, View
 from learner.pool import SERVING
-from learner.quality import Believed
+from learner.quality import Belief
 from learner.state import LearnerState
-from learner.types import Call, FloatArray, Limits, Parameters, Served
+from learner.types import Call, Context, FloatArray, Limits, Parameters, Served
 
 LEAST_COMPARISONS = 60
 MOST_COMPARISONS = 400
 LEAST_ARMS = 3
 LEAST_SUPPORT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What was believed of one query: stands in for a `QualityView` where a policy is replayed on that query.
+
+    Args:
+        means: Quality of each arm over all queries, shape (m,).
+        quality: Quality of each arm on this query, shape (m,).
+    """
+
+    means: FloatArray
+    quality: FloatArray
+
+    @property
+    def doubts(self) -> FloatArray:
+        """None: nothing is explored."""
+        return np.zeros(len(self.means))
+
+    def predict(self, context: Context) -> Belief:  # noqa: ARG002 - a Predictor's signature
+        """Return what was believed; its variance does not matter where nothing is explored."""
+        return Belief(self.quality, np.zeros(len(self.quality)), is_contextual=False)
+
+    def mean(self, context: Context) -> FloatArray:  # noqa: ARG002 - a Predictor's signature
+        """Return what was believed, shape (m,)."""
+        return self.quality
 
 
 @dataclass(frozen=True, slots=True)

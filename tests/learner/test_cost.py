@@ -46,7 +46,7 @@ def test_output_tokens_are_learned_per_category() -> None:
     for _ in range(100):
         cost.observe(0, pure(0), called("a", output_tokens=20))
         cost.observe(0, pure(1), called("a", output_tokens=800))
-    tokens = cost.expected_output_tokens()
+    tokens = cost.foreseen().tokens
     assert tokens[0, 0] == pytest.approx(20, abs=20)
     assert tokens[0, 1] == pytest.approx(800, rel=0.05)
     # Never seen: the arm's own mean, and for the other arm nearly the pool's.
@@ -77,7 +77,7 @@ def test_expected_tokens_lie_between_the_least_and_the_most_seen(calls: list[tup
     for index, category, tokens in calls:
         cost.observe(index, pure(category), called(PAIR[index].id, output_tokens=tokens))
     seen = [tokens for _, _, tokens in calls] + [PRIOR_OUTPUT_TOKENS]
-    expected = cost.expected_output_tokens()
+    expected = cost.foreseen().tokens
     assert expected.min() >= min(seen) - 1e-6
     assert expected.max() <= max(seen) + 1e-6
     assert (cost.view().predict(pure(0)) > 0.0).all()

@@ -5,8 +5,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from river.drift import PageHinkley
 
-from learner.drift import Alarm, DriftMonitor, Kind, Scale, Stream, described, dump, restore
+from learner.drift import (
+    DELTA,
+    MIN_INSTANCES,
+    THRESHOLD,
+    Alarm,
+    DriftMonitor,
+    Kind,
+    Scale,
+    Stream,
+    described,
+    dump,
+    restore,
+)
 from tests.learner.conftest import called
 
 
@@ -140,7 +153,7 @@ def test_the_tests_start_anew_after_an_alarm() -> None:
     for i in range(300):
         if monitor.rated("a", 0, y=float(i < 100), expected=0.9, observation=i):
             raised.append(i)
-            assert [stream.test._x_mean.n for stream in monitor.streams.values()] == [0, 0]
+            assert [stream.seen for stream in monitor.streams.values()] == [0, 0]
     assert len(raised) == len(monitor.alarms) == monitor.raised == 1
 
 
@@ -173,3 +186,20 @@ def test_a_restored_test_goes_on_bit_for_bit(n: int, kind: Kind) -> None:
         residual = float(rng.normal(0.6 if n else 0.0))
         assert again.rises(residual) == stream.rises(residual)
         assert dump(again) == dump(stream)
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.8, -0.8])
+def test_a_test_says_what_rivers_says(moved: float) -> None:
+    rng, stream = np.random.default_rng(3), Stream()
+    river = PageHinkley(min_instances=MIN_INSTANCES, delta=DELTA, threshold=THRESHOLD, mode="both")
+    for n in range(300):
+        residual = float(rng.normal(moved if n > 100 else 0.0))
+        river.update(residual)
+        found = stream.rises(residual)
+        assert (found is not None) == river.drift_detected
+        if found is not None:
+            assert found * moved > 0.0
+            return
+        sums = river._sum_increase, river._sum_decrease, river._min_increase, river._max_decrease
+        assert dump(stream)[4:] == list(sums)
+    assert moved == 0.0

@@ -303,3 +303,23 @@ def test_interval_equals_a_published_example() -> None:
 
 def test_odds_are_clipped() -> None:
     assert odds(np.array([0.0, 0.5, 1.0])).tolist() == [pytest.approx(0.001 / 0.999), 1.0, pytest.approx(999.0)]
+
+
+def test_readers_see_every_label_while_lessons_are_measured_by_what_was_known_lately() -> None:
+    quality = taught(3, 400)
+    lately, before = quality.measure(), float(quality.means()[0][0])
+    quality.observe(0, pure(0, seed=1), Label(1.0, 1.0))
+    assert quality.means()[0][0] > before
+    assert quality.measure() is lately
+    while quality.measure() is lately:
+        quality.observe(0, pure(0, seed=1), Label(1.0, 1.0))
+    assert lately.counts[0] * 1.05 - 1.0 < quality.means()[1][0] < lately.counts[0] * 1.05 + 1.0
+    assert (quality.measure().means == quality.means()[0]).all()
+
+
+def test_what_is_forgotten_measures_no_lesson() -> None:
+    quality = taught(3, 400)
+    lately = quality.measure()
+    quality.shrink(0, 0.5)
+    assert quality.measure() is not lately
+    assert quality.measure().counts[0] < lately.counts[0]

@@ -96,7 +96,7 @@ class Healing(Simulator):
 @pytest.mark.slow
 def test_a_model_that_turns_bad_and_then_good_again_regains_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "STALE_AFTER", 250)
-    one = Healing(1)
+    one = Healing(25)
     good = one.share(0, 500, "middle")
     monkeypatch.setitem(test_learning.ACCURACY, "middle", 0.15)
     one.share(500, 500, "middle")

@@ -7,8 +7,17 @@ import pytest
 
 from learner.channel import FLIP, Rates
 from learner.policy import View
-from learner.quality import Believed
-from learner.tuning import LEAST_COMPARISONS, Comparison, Played, candidates, compared, played, retune, utilities
+from learner.tuning import (
+    LEAST_COMPARISONS,
+    Believed,
+    Comparison,
+    Played,
+    candidates,
+    compared,
+    played,
+    retune,
+    utilities,
+)
 from learner.types import Parameters, Rated
 from tests.learner.conftest import TEXTS, arm, called, context, served, state
 
