@@ -193,10 +193,15 @@ class Bench:
     def _learning(self) -> Iterator[Timing]:
         """Time events one by one; an event pays for the view that it needs, as in the service and in recovery."""
         taken: dict[str, list[float]] = {}
+        each_s: list[float] = []
         for name, event in list(self.world.events(TIMED_REQUESTS)):
-            taken.setdefault(name, []).append(seconds_of(self.state.apply, event, START_S))
+            seconds = seconds_of(self.state.apply, event, START_S)
+            taken.setdefault(name, []).append(seconds)
+            lessons = len(event.calls) if isinstance(event, Served) else 1
+            each_s += [seconds / lessons] * lessons
         yield from (Timing.of(name, taken[name]) for name in sorted(taken))
         yield Timing.of("apply, the whole mix", [seconds for each in taken.values() for seconds in each])
+        yield Timing.of("the same, for each answer or rating", each_s)
 
     def _publishing(self) -> Iterator[float]:
         for _, event in self.world.events(200):
