@@ -105,14 +105,14 @@ def test_a_model_that_turns_bad_and_then_good_again_regains_its_share(monkeypatc
     bad = [one.share(1_000, 100, "middle") for one in orders]
     monkeypatch.setitem(test_learning.ACCURACY, "middle", 0.82)
     for one in orders:
-        one.share(1_100, 700, "middle")
-    healed = [one.share(1_800, 400, "middle") for one in orders]
+        one.share(1_100, 500, "middle")
+    healed = [one.share(1_600, 600, "middle") for one in orders]
     # Where its share falls before it was rated often enough, there is no alarm; there never is another one.
     assert any(alarms)
     assert all(fallen in ([], [("quality", "middle", "down")]) for fallen in alarms)
-    assert min(good) > 0.3
-    assert max(bad) < 0.1
-    # A single order regains 0 to 1.7 of it; the mean of six has a standard error of a fifth.
+    assert sum(good) > 0.5 * len(orders)
+    assert sum(bad) < 0.05 * len(orders)
+    # Single orders regain 0.2 to 1.4 of it, so that the mean of six has a standard error of about a fifth.
     assert sum(healed) > 0.5 * sum(good)
     for one in orders:
         again = load(dump(one.learner), features())
