@@ -295,9 +295,9 @@ def _lately_arrays(lately: Lately[Any], name: str) -> dict[str, FloatArray]:
 
 
 def _lately(kind: type[Fitted], arrays: dict[str, FloatArray], name: str) -> Lately[Fitted]:
-    parts = {part: values for part, values in arrays.items() if part.startswith(f"{name}.")}
-    news = {int(arm): share for arm, share in parts.pop(f"{name}.news").tolist()}
-    return Lately(kind(*parts.values()) if parts else None, news)
+    parts = {part.removeprefix(f"{name}."): values for part, values in arrays.items() if part.startswith(f"{name}.")}
+    news = {int(arm): share for arm, share in parts.pop("news").tolist()}
+    return Lately(kind(**parts) if parts else None, news)
 
 
 def _ridge_arrays(ridge: DiscountedRidge, name: str) -> dict[str, FloatArray]:
